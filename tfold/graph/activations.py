@@ -1,0 +1,76 @@
+"""Activation functions: Keras' many spellings of one function, as a name and parameters, and back.
+
+`relu`, `ReLU(max_value=6)`, `relu6`, `LeakyReLU(0.1)` are all `("relu", {max_value, negative_slope, threshold})`.
+What has no name of Keras' own is `("custom", {"function": callable})`.
+"""
+import keras
+
+_RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
+LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
+
+
+def read_function(function):
+    """`(fn, params)` of an activation function, or of an activation layer used as one."""
+    if function is None:
+        return "linear", {}
+    if isinstance(function, keras.Layer):
+        if type(function).__name__ in LAYERS and type(function).__module__.startswith("keras."):
+            return read_layer(function)
+        return "custom", {"function": function}
+    name = keras.activations.serialize(function)
+    if not isinstance(name, str) or keras.activations.get(name) is not function:
+        return "custom", {"function": function}
+    if name == "relu6":
+        return "relu", {**_RELU, "max_value": 6.0}
+    if name == "leaky_relu":
+        return "relu", {**_RELU, "negative_slope": 0.2}  # the function's default; the layer's is 0.3
+    return name, dict(_RELU) if name == "relu" else {}
+
+
+def read_layer(layer):
+    """`(fn, params)` of a Keras activation layer or operation."""
+    kind = type(layer).__name__
+    if kind == "Activation":
+        return read_function(layer.activation)
+    if kind == "Relu":
+        return "relu", dict(_RELU)
+    if kind == "Relu6":
+        return "relu", {**_RELU, "max_value": 6.0}
+    config = layer.get_config()
+    if kind == "ReLU":
+        return "relu", {
+            "max_value": None if config["max_value"] is None else float(config["max_value"]),
+            "negative_slope": float(config["negative_slope"] or 0.0),
+            "threshold": float(config["threshold"] or 0.0),
+        }
+    if kind == "LeakyReLU":
+        return "relu", {**_RELU, "negative_slope": float(config["negative_slope"])}
+    if kind == "ELU":
+        return "elu", {"alpha": float(config["alpha"])}
+    return "softmax", {"axis": config["axis"]}
+
+
+def as_argument(fn, params):
+    """What to give as `activation=` to a layer, or None where only a layer of its own can say it."""
+    if fn == "custom":
+        return params["function"]
+    if fn == "relu":
+        changed = {key: value for key, value in params.items() if value != _RELU[key]}
+        if not changed:
+            return "relu"
+        return "relu6" if changed == {"max_value": 6.0} else None
+    if fn == "elu" and params.get("alpha", 1.0) != 1.0:
+        return None
+    if fn == "softmax" and params.get("axis", -1) != -1:
+        return None
+    return fn
+
+
+def as_layer(fn, params, **kwargs):
+    """A Keras layer that computes the function."""
+    argument = as_argument(fn, params)
+    if fn == "relu" and argument != "relu":
+        return keras.layers.ReLU(**params, **kwargs)
+    if argument is not None:
+        return keras.layers.Activation(argument, **kwargs)
+    return {"elu": keras.layers.ELU, "softmax": keras.layers.Softmax}[fn](**params, **kwargs)

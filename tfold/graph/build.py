@@ -1,0 +1,165 @@
+"""`Graph` → Keras model: the only writer of Keras models.
+
+Nodes that no pass has touched are clones of the layers they came from, under their names, with their weights. New
+linear nodes become plain Keras layers (Dense, ConvND, DepthwiseConvND), so that the model loads where tfold is absent.
+An activation that was part of a layer (`Conv2D(activation="relu")`) becomes part of the layer that feeds it now.
+"""
+import keras
+
+from tfold.errors import TfoldError
+from tfold.graph import activations, build_linear
+from tfold.graph.ir import Ref, Slot
+
+
+def build(graph):
+    """Make a Keras model that computes the graph.
+
+    Args:
+        graph: a `Graph` without `alpha` nodes.
+
+    Returns:
+        A new functional `keras.Model` with the inputs, outputs and names of the captured one.
+
+    Raises:
+        TfoldError: a layer cannot be cloned from its configuration.
+
+    Example:
+
+    >>> same = build(capture(model))
+    """
+    return _Builder(graph).model()
+
+
+class _Builder:
+    def __init__(self, graph):
+        self.graph = graph
+        self.tensors = {}
+        self.names = set()
+        self.clones = {}
+        self.fused = self._fusable_activations()
+
+    def model(self):
+        for node in self.graph:
+            if node.name in self.fused.values():
+                continue  # made together with its linear layer
+            made = getattr(self, f"_{node.op}")(node, [self.tensors[ref] for ref in node.inputs])
+            made = made if isinstance(made, (list, tuple)) else [made]
+            fused_into = self.fused.get(node.name)
+            for i, tensor in enumerate(made):
+                self.tensors[Ref(fused_into or node.name, i)] = tensor
+        inputs = [self.tensors[Ref(name)] for name in self.graph.inputs]
+        outputs = [self.tensors[ref] for ref in self.graph.outputs]
+        input_structure, output_structure = self.graph.structure
+        return keras.Model(_filled(input_structure, inputs), _filled(output_structure, outputs), name=self.graph.name)
+
+    def _fusable_activations(self):
+        """Linear node → activation node that goes into the same Keras layer."""
+        consumers = self.graph.consumers()
+        fused = {}
+        for node in self.graph:
+            if node.op != "linear" or node.map.has_bias_map:
+                continue
+            readers = consumers[node.ref]
+            after = readers[0] if len(readers) == 1 else None
+            if after is None or after.op != "activation" or not after.attrs.get("fused"):
+                continue
+            if activations.as_argument(after.attrs["fn"], after.attrs["params"]) is not None:
+                fused[node.name] = after.name
+        return fused
+
+    def _name(self, node):
+        """A layer name that Keras and TensorFlow accept: neither takes "/" or "+"."""
+        wanted = node.label.replace("+", "-").replace("/", "_")
+        name, i = wanted, 0
+        while name in self.names:
+            i += 1
+            name = f"{wanted}_{i}"
+        self.names.add(name)
+        return name
+
+    def _input(self, node, _):
+        if node.layer is not None:
+            clone = keras.layers.InputLayer.from_config({**node.layer.get_config(), "name": self._name(node)})
+            return clone.output
+        return keras.Input(batch_shape=node.shape, dtype=node.attrs["dtype"], name=self._name(node))
+
+    def _linear(self, node, inputs):
+        after = self.graph[self.fused[node.name]] if node.name in self.fused else None
+        activation = None if after is None else activations.as_argument(after.attrs["fn"], after.attrs["params"])
+        if node.intact and id(node.layer) in self.clones:
+            return self.clones[id(node.layer)](inputs[0])
+        if node.intact:
+            changes = {"activation": keras.activations.serialize(activation) if callable(activation) else activation}
+            return self._clone(node, changes)(inputs[0])
+        size = self.graph.size(node.inputs[0], node.map.rank)
+        return build_linear.call(node.map, inputs[0], size, self._name, node, activation)
+
+    def _affine(self, node, inputs):
+        if node.intact:
+            return self._clone(node)(inputs[0])
+        return build_linear.call_affine(node.attrs["affine"], inputs[0], self._name(node), node.layer)
+
+    def _activation(self, node, inputs):
+        if node.intact and not node.attrs.get("fused"):
+            return self._clone(node)(inputs[0])
+        fn, params = node.attrs["fn"], node.attrs["params"]
+        return activations.as_layer(fn, params, name=self._name(node), dtype=_dtype(node.layer))(inputs[0])
+
+    def _alpha(self, node, _):
+        raise TfoldError(f"α-activations are settled before a model is built. Received: {node.name}")
+
+    def _pad(self, node, inputs):
+        if node.intact:
+            return self._clone(node)(inputs[0])
+        return build_linear.zero_padding(node.attrs["padding"], self._name(node))(inputs[0])
+
+    def _plain(self, node, inputs):
+        layer = self._clone(node)
+        return layer(*inputs) if len(inputs) == 1 or not isinstance(layer, keras.Layer) else layer(inputs)
+
+    _add = _multiply = _pool = _identity = _plain
+
+    def _concat(self, node, inputs):
+        return self._clone(node)(list(inputs))
+
+    def _opaque(self, node, inputs):
+        args, kwargs = node.attrs["call"]
+        layer = self._clone(node)
+        return keras.tree.flatten(layer(*_filled(args, inputs), **_filled(kwargs, inputs)))
+
+    def _clone(self, node, changes=None):
+        """The layer of an intact node, anew, with the same weights once it has been called."""
+        layer = node.layer
+        if id(layer) in self.clones:
+            return self.clones[id(layer)]
+        config = {**layer.get_config(), "name": self._name(node), **(changes or {})}
+        try:
+            if isinstance(layer, keras.layers.Lambda):  # already running here, so not unsafe to copy
+                clone = type(layer).from_config(config, safe_mode=False)
+            else:
+                clone = type(layer).from_config(config)
+        except Exception as error:
+            raise TfoldError(
+                f"A layer is copied by its get_config() and from_config(). Received: {layer.name!r} "
+                f"({type(layer).__name__}), which fails with: {error}. Give the class a get_config() that returns "
+                "every argument of its __init__()."
+            ) from error
+        if isinstance(layer, keras.Layer) and layer.weights:
+            clone = build_linear.Weighted(clone, layer.get_weights)
+        self.clones[id(layer)] = clone
+        return clone
+
+
+def _dtype(layer):
+    return getattr(layer, "dtype_policy", None)
+
+
+def _filled(structure, tensors):
+    """A nested structure with its `Slot`s replaced by tensors."""
+    if isinstance(structure, Slot):
+        return tensors[structure]
+    if isinstance(structure, dict):
+        return {key: _filled(value, tensors) for key, value in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(_filled(value, tensors) for value in structure)
+    return structure

@@ -1,0 +1,117 @@
+"""`LinearMap` → Keras layers: Dense, ConvND, DepthwiseConvND, their transposed forms, and the border map.
+
+Padding that "same" cannot say becomes a ZeroPadding layer; a bias map becomes a bias and an added constant.
+"""
+import keras
+import numpy as np
+
+from tfold.algebra.linear_map import LinearMap, same_padding
+
+KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
+        "depthwise_constraint", "trainable", "dtype")
+
+
+class Weighted:
+    """A layer that gets its weights when its first call has built it."""
+
+    def __init__(self, layer, weights):
+        self.layer = layer
+        self.weights = weights
+
+    def __call__(self, *args, **kwargs):
+        result = self.layer(*args, **kwargs)
+        if self.weights is not None:
+            self.layer.set_weights(self.weights())
+            self.weights = None
+        return result
+
+
+def call(linear, x, size, name, node, activation=None):
+    """Apply a linear map as new Keras layers to the Keras tensor `x`.
+
+    Args:
+        linear: the `LinearMap`.
+        size: spatial size of `x`, None for unknown axes: decides whether its padding is "same".
+        name: function from a node to an unused layer name.
+        node: the IR node: its label names the layer, its layer gives dtype, regularizers and trainability.
+        activation: what `activation=` gets.
+    """
+    template = node.layer
+    settings = {key: value for key, value in template.get_config().items() if key in KEPT} if template else {}
+    layer_name = name(node)
+    border_map = None
+    bias = linear.bias
+    if linear.has_bias_map:
+        bias, border_map = split_bias_map(linear.bias)
+    if linear.transposed:
+        config = {**template.get_config(), "name": layer_name, "use_bias": bias is not None, "activation": activation}
+        layer, kernel = type(template).from_config(config), np.swapaxes(linear.kernel, -1, -2)
+    else:
+        x, padding = _padded(linear, x, size, layer_name)
+        layer, kernel = _layer(linear, padding, bias is not None, activation, layer_name, settings)
+    y = Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias])(x)
+    return y if border_map is None else _constant_added(y, border_map, f"{layer_name}_border")
+
+
+def call_affine(affine, x, name, template):
+    """A batch norm layer that computes the affine map at inference, and is trainable like any other."""
+    config = {**template.get_config(), "name": name, "center": True, "scale": True}
+    layer = type(template).from_config(config)
+    ones = np.ones_like(affine.scale)
+    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])(x)
+
+
+def zero_padding(padding, name):
+    rank = len(padding)
+    kind = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)[rank - 1]
+    return kind(padding[0] if rank == 1 else padding, name=name)
+
+
+def split_bias_map(bias):
+    """A bias map as the bias of its middle and what is left over, which is zero away from the border."""
+    middle = bias[tuple(n // 2 for n in bias.shape[:-1])]
+    return middle, bias - middle
+
+
+def _padded(linear, x, size, name):
+    """The Keras padding argument; where none says it, zeros put round `x` first."""
+    if linear.rank == 0 or not linear.is_padded:
+        return x, "valid"
+    if linear.padding is None or linear.padding == same_padding(size, linear.extent, linear.strides):
+        return x, "same"
+    return zero_padding(linear.padding, f"{name}_pad")(x), "valid"
+
+
+def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
+    """The Keras layer, not yet built, and the kernel in its layout."""
+    rank, kernel = linear.rank, linear.kernel
+    settings = {**settings, "use_bias": use_bias, "activation": activation, "name": name}
+    depthwise_regularizer = settings.pop("depthwise_regularizer", None)
+    depthwise_constraint = settings.pop("depthwise_constraint", None)
+    if rank == 0:
+        return keras.layers.Dense.from_config({"units": linear.outputs, **settings}), kernel
+    settings |= {
+        "kernel_size": linear.window,
+        "strides": linear.strides,
+        "dilation_rate": linear.dilation,
+        "padding": padding,
+    }
+    square = len(set(linear.strides)) == 1 and len(set(linear.dilation)) == 1
+    if linear.is_depthwise and rank <= 2 and square:
+        for key in ("kernel_regularizer", "kernel_constraint"):
+            settings.pop(key, None)
+        settings |= {"depthwise_regularizer": depthwise_regularizer, "depthwise_constraint": depthwise_constraint}
+        kind = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)[rank - 1]
+        multiplier = linear.outputs // linear.groups
+        layer = kind.from_config({**settings, "depth_multiplier": multiplier})
+        return layer, kernel.reshape(*linear.window, linear.inputs, multiplier)
+    kind = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)[rank - 1]
+    return kind.from_config({**settings, "filters": linear.outputs, "groups": linear.groups}), kernel
+
+
+def _constant_added(x, constant, name):
+    # The operation behind keras.ops.add, which takes no name of its own.
+    probe = keras.Input(batch_shape=x.shape, dtype=x.dtype)
+    operation = keras.Model(probe, keras.ops.add(probe, np.float32(1))).operations[-1]
+    added = type(operation).from_config({"name": name})
+    return added(x, constant[None].astype(x.dtype))

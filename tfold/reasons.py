@@ -1,0 +1,41 @@
+"""Why a rule said no: constants, so that reports, tests and people use the same words."""
+
+SHARED_WEIGHTS = "shared weights"
+SEVERAL_CONSUMERS = "several consumers"
+ACTIVATION_BETWEEN = "activation between"
+BORDER_NOT_EXACT = "border not exact"
+UNKNOWN_SIZE = "input size unknown"
+COSTS_MORE = "costs more"
+TRANSPOSED = "transposed convolution"
+UNKNOWN_LAYER = "unknown layer"
+GRAPH_BOUNDARY = "input or output of the network"
+NOT_FINITE = "not finite"
+NO_NEIGHBOUR = "no linear neighbour"
+DIFFERENT_SHAPES = "shapes do not match"
+
+MEANING = {
+    SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
+    SEVERAL_CONSUMERS: "the tensor between the two layers is also read elsewhere",
+    ACTIVATION_BETWEEN: "a non-linear layer stands between the two",
+    BORDER_NOT_EXACT: "zero padding stands between the two, so that the border pixels would differ",
+    UNKNOWN_SIZE: "what happens at the border depends on the input size, which the model leaves open (None)",
+    COSTS_MORE: "the merged layer would cost more than the layers it replaces",
+    TRANSPOSED: "a transposed convolution reaches each output pixel a different number of times",
+    UNKNOWN_LAYER: "tfold does not know what this layer computes, so it is kept as it is",
+    GRAPH_BOUNDARY: "the tensor is an input or output of the network and must keep its values",
+    NOT_FINITE: "the folded weights would not be finite numbers",
+    NO_NEIGHBOUR: "no convolution or dense layer stands directly before or behind",
+    DIFFERENT_SHAPES: "the layers' outputs differ in shape",
+}
+
+
+class Refusal(Exception):
+    """A rule's "no", with its reason (one of the constants here) and a detail in words.
+
+    Passes catch it and put it into the report; it is never a user's error.
+    """
+
+    def __init__(self, reason, detail=""):
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
