@@ -27,7 +27,13 @@ def build(graph):
 
     >>> same = build(capture(model))
     """
-    return _Builder(graph).model()
+    return build_with_tensors(graph)[0]
+
+
+def build_with_tensors(graph):
+    """As `build`, and a dict from each `Ref` of the graph to the new model's Keras tensor."""
+    builder = _Builder(graph)
+    return builder.model(), builder.tensors
 
 
 class _Builder:

@@ -116,6 +116,7 @@ class _Reader:
     def __init__(self, graph, repeated):
         self.graph = graph
         self.repeated = repeated
+        self.nesting = 0
 
     def top_level(self, model):
         graph = self.graph
@@ -191,11 +192,16 @@ class _Reader:
     def _call(self, layer, name, refs, args, kwargs, in_shapes, out_shapes):
         """Add one call of a layer; return its output tensors."""
         if is_transparent(layer) and is_plain_call(args, kwargs, len(refs)):
+            self.nesting += 1
             if isinstance(layer, keras.Sequential):
-                return self._sequential(layer, refs, in_shapes[0])
-            return self._functional(layer, layer.get_config(), refs)
+                refs = self._sequential(layer, refs, in_shapes[0])
+            else:
+                refs = self._functional(layer, layer.get_config(), refs)
+            self.nesting -= 1
+            return refs
         shared = id(layer) in self.repeated
         steps = read_layer(layer, args, kwargs, in_shapes, out_shapes, shared)
+        split = sum(step.op == "linear" for step in steps) > 1
         for i, step in enumerate(steps):
             node = Node(
                 self.graph.unique(name + step.suffix),
@@ -205,11 +211,14 @@ class _Reader:
                 step.shapes,
                 layer,
                 shared,
+                intact=not split,
                 covers=(name,) if i == 0 else (),
                 label=name + step.suffix.replace("/", "_"),
             )
             self.graph.add(node)
             refs = [Ref(node.name, k) for k in range(len(step.shapes))]
+        if not shared and not self.nesting:
+            self.graph.origin.update(zip(refs, keras.tree.flatten(layer.output), strict=False))
         return refs
 
 

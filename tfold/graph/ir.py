@@ -19,7 +19,7 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
 `layer` is the Keras layer or operation that the node came from. The IR never looks into it; `build` clones it, as it
 is where the node is `intact`, or takes the settings from it that are not arithmetic (regularizers, dtype).
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tfold.errors import TfoldError
@@ -110,6 +110,7 @@ class Graph:
         name: the model's name.
         inputs: names of the input nodes, in the model's order.
         outputs: `Ref`s, in the model's order.
+        origin: for tensors that the captured model itself gives access to, its Keras tensor.
         structure: the model's inputs and its outputs as nested lists, tuples and dicts with `Slot`s in them.
     """
 
@@ -119,6 +120,15 @@ class Graph:
         self.inputs = []
         self.outputs = []
         self.structure = None
+        self.origin = {}
+
+    def copy(self):
+        """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
+        other = Graph(self.name)
+        other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
+        other.origin = dict(self.origin)
+        other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}
+        return other
 
     def __iter__(self):
         return iter(list(self.nodes.values()))

@@ -1,0 +1,39 @@
+"""Graph → graph, one idea a file, run in one visible order.
+
+A pass is a function `(graph, report, options)` that rewrites the graph in place and writes down what it did and what it
+refused. `run` checks the IR's rules after each.
+"""
+from dataclasses import dataclass
+
+from tfold.passes.canonicalize import absorb_padding, drop_identities, settle_alphas
+from tfold.passes.fold_batch_norm import fold_batch_norm
+from tfold.passes.merge_linear import merge_linear, normalize_maps
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose.
+
+    Args:
+        threshold: τ: an activation whose α lies above it is removed.
+        policy: "latency", "macs" or "always": which merges pay.
+    """
+
+    threshold: float = 0.9
+    policy: str = "latency"
+
+
+# α first: what it removes makes neighbours of linear layers, and the network without it is what a fold must preserve.
+SETTLING_PASSES = (settle_alphas, drop_identities)
+# Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
+# between the layers that merge.
+BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, normalize_maps)
+MERGE_PASSES = (absorb_padding, merge_linear, normalize_maps)
+ALL_PASSES = (absorb_padding, fold_batch_norm, merge_linear, normalize_maps)
+
+
+def run(passes, graph, report, options):
+    """Run the passes in order, checking the IR's rules after each."""
+    for each in passes:
+        each(graph, report, options)
+        graph.validate()

@@ -1,0 +1,61 @@
+"""What a graph costs: depth, multiply-accumulates, parameters."""
+from math import prod
+
+import numpy as np
+
+from tfold.passes.report import Figures
+
+
+def figures(graph):
+    """The `Figures` of a graph."""
+    return Figures(
+        depth=depth(graph),
+        parameters=parameters(graph),
+        macs=macs(graph),
+        layers=sum(node.op not in ("input", "identity") for node in graph),
+        batch_norms=sum(node.op == "affine" for node in graph),
+    )
+
+
+def depth(graph):
+    """The number of linear layers on the longest path from an input to an output.
+
+    A layer that tfold does not know counts as one if it has a weight matrix: it is at least one linear layer.
+    """
+    longest = {}
+    for node in graph:
+        before = max((longest[ref.node] for ref in node.inputs), default=0)
+        longest[node.name] = before + (node.op == "linear" or _is_unknown_linear(node))
+    return max((longest[ref.node] for ref in graph.outputs), default=0)
+
+
+def _is_unknown_linear(node):
+    weights = getattr(node.layer, "trainable_weights", ()) if node.op == "opaque" else ()
+    return any(len(weight.shape) >= 2 for weight in weights)
+
+
+def macs(graph):
+    """Multiply-accumulates of all linear nodes for one input; None where a size is unknown."""
+    total = 0
+    for node in graph:
+        if node.op == "linear":
+            # A transposed convolution spends its window on every pixel it reads, any other on every pixel it makes.
+            shape = graph.shape(node.inputs[0]) if node.map.transposed else node.shape
+            if shape is None or None in shape[1:-1]:
+                return None
+            total += prod(shape[1:-1]) * int(np.prod(node.map.kernel.shape))
+    return total
+
+
+def parameters(graph):
+    """Numbers that the network holds, those of a batch norm's statistics included; shared ones count once."""
+    total, seen = 0, set()
+    for node in graph:
+        if node.op == "linear" and not node.intact:
+            total += node.map.kernel.size + (0 if node.map.bias is None else node.map.bias.size)
+        elif node.op == "affine" and not node.intact:
+            total += 4 * node.attrs["affine"].scale.size
+        elif id(node.layer) not in seen:
+            seen.add(id(node.layer))
+            total += sum(int(np.prod(weight.shape)) for weight in getattr(node.layer, "weights", ()))
+    return total

@@ -1,0 +1,94 @@
+"""Batch norms into the linear layers beside them, exactly.
+
+    conv ─▶ bn           ⇒  conv'            the convolution's only reader is the batch norm
+    bn ─▶ conv, conv …   ⇒  conv', conv' …   every reader is linear, and no shift meets zero padding
+    bn ─▶ bn             ⇒  bn'
+"""
+from tfold import reasons
+from tfold.reasons import Refusal
+
+RULE = "fold_batch_norm"
+
+
+def fold_batch_norm(graph, report, options):
+    """Fold every batch norm that a neighbour can absorb; say why for each that stays."""
+    consumers = graph.consumers()
+    for node in graph:
+        if node.op != "affine":
+            continue
+        try:
+            if not node.attrs["affine"].is_finite:
+                raise Refusal(reasons.NOT_FINITE, "its variance is not positive")
+            try:
+                _fold_into_producer(graph, node, consumers, report)
+            except Refusal as backward:
+                try:
+                    _fold_into_readers(graph, node, consumers, report)
+                except Refusal as forward:
+                    raise _both(backward, forward) from None
+        except Refusal as refusal:
+            report.refused(RULE, [node.label], refusal.reason, refusal.detail)
+
+
+def _fold_into_producer(graph, norm, consumers, report):
+    producer = graph[norm.inputs[0]]
+    if producer.op == "affine":
+        mergeable = "affine"
+    elif producer.op == "linear":
+        mergeable = "map"
+    else:
+        raise Refusal(_why_not(producer), f"{producer.label} stands before it")
+    if producer.shared:
+        raise Refusal(reasons.SHARED_WEIGHTS, f"{producer.label} is called more than once")
+    if len(consumers[norm.inputs[0]]) > 1:
+        raise Refusal(reasons.SEVERAL_CONSUMERS, f"{producer.label} is also read elsewhere")
+    affine = norm.attrs["affine"]
+    report.did(RULE, [producer.label, norm.label], f"folded into {producer.label}")
+    # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
+    norm.attrs = dict(producer.attrs)
+    norm.attrs[mergeable] = producer.map.scaled(affine) if mergeable == "map" else producer.attrs["affine"].then(affine)
+    norm.op, norm.inputs, norm.label, norm.layer = producer.op, producer.inputs, producer.label, producer.layer
+    norm.covers = producer.covers + norm.covers
+    norm.intact = norm.shared = False
+    consumers[norm.inputs[0]] = [norm if reader is producer else reader for reader in consumers[norm.inputs[0]]]
+    graph.remove(producer)
+
+
+def _fold_into_readers(graph, norm, consumers, report):
+    affine = norm.attrs["affine"]
+    readers = consumers[norm.ref]
+    for reader in readers:
+        if reader is None:
+            raise Refusal(reasons.GRAPH_BOUNDARY, "its output is an output of the network")
+        if reader.op != "linear":
+            raise Refusal(_why_not(reader), f"{reader.label} stands behind it")
+        if reader.shared:
+            raise Refusal(reasons.SHARED_WEIGHTS, f"{reader.label} is called more than once")
+        if affine.shift.any() and reader.map.transposed:
+            raise Refusal(reasons.TRANSPOSED, f"{reader.label} would need a bias that differs by pixel")
+        if affine.shift.any() and reader.map.is_padded:
+            raise Refusal(reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {reader.label}")
+    for reader in readers:
+        reader.attrs["map"] = reader.map.fed_by(affine)
+        reader.inputs = norm.inputs
+        reader.covers = norm.covers + reader.covers
+        reader.intact = False
+        report.did(RULE, [norm.label, reader.label], f"folded into {reader.label}")
+    consumers[norm.inputs[0]] = [r for r in consumers[norm.inputs[0]] if r is not norm] + readers
+    graph.remove(norm)
+
+
+def _why_not(node):
+    return {
+        "activation": reasons.ACTIVATION_BETWEEN,
+        "alpha": reasons.ACTIVATION_BETWEEN,
+        "opaque": reasons.UNKNOWN_LAYER,
+        "input": reasons.GRAPH_BOUNDARY,
+    }.get(node.op, reasons.NO_NEIGHBOUR)
+
+
+def _both(backward, forward):
+    """One refusal of two: the direction that came nearer gives the reason, both give the detail."""
+    distant = (reasons.NO_NEIGHBOUR, reasons.ACTIVATION_BETWEEN, reasons.UNKNOWN_LAYER, reasons.GRAPH_BOUNDARY)
+    nearer = backward if backward.reason not in distant else forward
+    return Refusal(nearer.reason, f"{backward.detail}; {forward.detail}")

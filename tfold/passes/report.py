@@ -1,0 +1,103 @@
+"""What the passes did: each fold and each refusal, and the network's figures before and after."""
+from dataclasses import asdict, dataclass, field
+
+from tfold.reasons import MEANING
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One decision of one pass.
+
+    Args:
+        rule: the pass that decided, e.g. "fold_batch_norm".
+        nodes: names of the layers concerned, in order.
+        reason: None for what was done, else a constant of `tfold.reasons`.
+        detail: what happened, or the reason, in words.
+    """
+
+    rule: str
+    nodes: tuple
+    reason: str | None = None
+    detail: str = ""
+
+    def __str__(self):
+        what = " + ".join(self.nodes)
+        if self.reason is None:
+            return f"{what}: {self.detail}"
+        return f"{what}: {self.reason} ({self.detail or MEANING[self.reason]})"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a network costs: depth (linear layers on the longest path), parameters, multiply-accumulates, layers.
+
+    `macs` is None where the model leaves its input size open.
+    """
+
+    depth: int
+    parameters: int
+    macs: int | None
+    layers: int
+    batch_norms: int
+
+
+@dataclass
+class Report:
+    """The result of a fold, in data; `str(report)` is the text for people.
+
+    `homes` maps the name of every original layer with weights to the layer it lives in now.
+    """
+
+    entries: list = field(default_factory=list)
+    before: Figures | None = None
+    after: Figures | None = None
+    homes: dict = field(default_factory=dict)
+    verification: object = None
+
+    def did(self, rule, nodes, detail):
+        self.entries.append(Entry(rule, tuple(nodes), None, detail))
+
+    def refused(self, rule, nodes, reason, detail=""):
+        self.entries.append(Entry(rule, tuple(nodes), reason, detail))
+
+    @property
+    def folded(self):
+        """What was done."""
+        return [entry for entry in self.entries if entry.reason is None]
+
+    @property
+    def refusals(self):
+        """What was not done, and why."""
+        return [entry for entry in self.entries if entry.reason is not None]
+
+    def to_json(self):
+        return {
+            "before": self.before and asdict(self.before),
+            "after": self.after and asdict(self.after),
+            "folded": [asdict(entry) for entry in self.folded],
+            "refused": [asdict(entry) for entry in self.refusals],
+            "homes": self.homes,
+            "verification": self.verification and self.verification.to_json(),
+        }
+
+    def __str__(self):
+        lines = []
+        if self.before and self.after:
+            for name, old, new in (
+                ("depth", self.before.depth, self.after.depth),
+                ("parameters", self.before.parameters, self.after.parameters),
+                ("MACs", self.before.macs, self.after.macs),
+                ("layers", self.before.layers, self.after.layers),
+                ("batch norms", self.before.batch_norms, self.after.batch_norms),
+            ):
+                lines.append(f"{name:<12} {_number(old):>14} → {_number(new)}")
+        for title, entries in (("folded", self.folded), ("refused", self.refusals)):
+            lines.append(f"{title} ({len(entries)})")
+            lines += [f"  {entry}" for entry in entries]
+        if self.verification:
+            lines.append(str(self.verification))
+        return "\n".join(lines)
+
+
+def _number(value):
+    return "unknown" if value is None else f"{value:,}"

@@ -1,0 +1,128 @@
+"""Is the folded network the same function? Both are run, and every rewritten tensor is compared, borders included.
+
+A node of the graph makes the same tensor before and after an exact pass, so the two networks are compared there, at
+each layer that was rewritten, and at the outputs. A network that ends in a global average hides an error in its border
+pixels; the comparison at the rewritten layer itself does not.
+"""
+from dataclasses import asdict, dataclass
+
+import keras
+import numpy as np
+
+from tfold.errors import BadInputError, ParityError
+
+SIZE_WHERE_OPEN = 64
+TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "bfloat16": 1e-1, "float16": 1e-2}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two tensors lie apart: max |a − b| ÷ max |a|, over all, and over border and inner pixels."""
+
+    node: str
+    relative: float
+    border: float | None
+    interior: float | None
+
+    def __str__(self):
+        where = "" if self.border is None else f" (border {self.border:.1e}, interior {self.interior:.1e})"
+        return f"{self.node}: relative difference {self.relative:.1e}{where}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All comparisons of one fold: `compared` in the order of the network, outputs last."""
+
+    compared: tuple
+    tolerance: float
+
+    @property
+    def worst(self):
+        return max(self.compared, key=lambda d: d.relative)
+
+    def to_json(self):
+        return {"tolerance": self.tolerance, "compared": len(self.compared), "worst": asdict(self.worst)}
+
+    def __str__(self):
+        return f"verified at {len(self.compared)} tensors, tolerance {self.tolerance:.0e}; worst: {self.worst}"
+
+
+def verify(original, folded, pairs, sample=None, seed=0):
+    """Run both networks on the same input and compare.
+
+    Args:
+        original, folded: Keras models with the same inputs and outputs.
+        pairs: `(name, tensor of original, tensor of folded)` of the inner tensors to compare, in order.
+        sample: input for both, as `model(sample)` takes it; random numbers if None.
+
+    Returns:
+        A `Verification`.
+
+    Raises:
+        ParityError: they differ by more than rounding; names the first tensor where they part.
+    """
+    sample = random_input(original, seed) if sample is None else sample
+    outputs = list(zip(_names(original), keras.tree.flatten(original.output), keras.tree.flatten(folded.output),
+                       strict=True))
+    pairs = [*pairs, *outputs]
+    before = _run(original, [a for _, a, _ in pairs], sample)
+    after = _run(folded, [b for _, _, b in pairs], sample)
+    compared = tuple(difference(name, a, b) for (name, _, _), a, b in zip(pairs, before, after, strict=True))
+    tolerance = max(TOLERANCE.get(keras.backend.standardize_dtype(t.dtype), 1e-5) for _, t, _ in pairs)
+    for each in compared:
+        if not each.relative <= tolerance:
+            raise ParityError(
+                f"A fold must not change what the network computes (tolerance {tolerance:.0e}). "
+                f"Received: {each}, the first layer where the two part. Nothing was kept; please report this model, "
+                "or fold without the layers around it."
+            )
+    return Verification(compared, tolerance)
+
+
+def difference(name, a, b):
+    """Compare two arrays of one shape; pixels on the edge of a feature map count as border."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape:
+        raise ParityError(f"A fold must keep every shape. Received: {a.shape} and {b.shape} at {name}.")
+    scale = np.abs(a).max(initial=0) or 1.0
+    error = np.abs(a - b) / scale
+    if a.ndim < 3 or min(a.shape[1:-1]) < 3:
+        return Difference(name, float(error.max(initial=0)), None, None)
+    inner = error[(slice(None), *(slice(1, -1),) * (a.ndim - 2))]
+    border = error.copy()
+    border[(slice(None), *(slice(1, -1),) * (a.ndim - 2))] = 0
+    return Difference(name, float(error.max()), float(border.max()), float(inner.max()))
+
+
+def random_input(model, seed=0, batch=1):
+    """Random input of the model's shapes and types: normal floats, small integers."""
+    rng = np.random.default_rng(seed)
+
+    def one(tensor):
+        shape = [batch if tensor.shape[0] is None else tensor.shape[0]]
+        shape += [SIZE_WHERE_OPEN if n is None else n for n in tensor.shape[1:]]
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if dtype == "bool":
+            return rng.integers(0, 2, shape).astype(bool)
+        if dtype.startswith(("int", "uint")):
+            return rng.integers(0, 2, shape).astype(dtype)
+        return rng.normal(size=shape).astype("float32" if dtype == "bfloat16" else dtype)
+
+    return keras.tree.map_structure(one, model.input)
+
+
+def _run(model, tensors, sample):
+    probe = keras.Model(model.input, tensors)
+    try:
+        results = probe(sample, training=False)
+    except Exception as error:
+        raise BadInputError(
+            f"The fold is verified by running the network on random input. Received: {model.name!r}, which fails on "
+            f"it: {error}. Pass sample=, an input it accepts, or verify=False to go without the check."
+        ) from error
+    return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(r, "float32") if "float16" in str(r.dtype) else r))
+            for r in results]
+
+
+def _names(model):
+    return [f"output {name}" for name in model.output_names]
