@@ -1,0 +1,59 @@
+"""tfold takes a trained Keras network and gives back a shallower one that runs faster on a phone, and proves it.
+
+    import keras, tfold
+
+    f_alpha = tfold.prefold(base)                       # every activation gets a trainable α
+    f_alpha.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    f_alpha.fit(x, y, callbacks=[tfold.callbacks.AlphaLogger()])
+    result = tfold.fold(f_alpha)                        # α near 1: the activation goes, its neighbours merge
+    tfold.export(result.model, "folded.tflite")
+
+`import tfold` imports neither TensorFlow nor Keras: each name is loaded when it is first used.
+"""
+from importlib import import_module
+
+import wrapt
+
+from tfold.version import __version__
+
+_HOME = {
+    "AlphaActivation": "tfold.alpha.activation",
+    "AlphaPenalty": "tfold.alpha.penalty",
+    "alphas": "tfold.alpha.reading",
+    "callbacks": "tfold.alpha.callbacks",
+    "prefold": "tfold.alpha.surgery",
+    "settle": "tfold.alpha.settling",
+    "fold": "tfold.folding",
+    "fold_batch_norm": "tfold.folding",
+    "merge_linear": "tfold.folding",
+    "effective_depth": "tfold.folding",
+    "FoldResult": "tfold.folding",
+    "export": "tfold.tflite.convert",
+    "bench": "tfold.measure.compare",
+    "TfoldError": "tfold.errors",
+    "BadInputError": "tfold.errors",
+    "ParityError": "tfold.errors",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfold' has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)
+
+
+@wrapt.when_imported("keras")
+def _register_layers(_):
+    # Keras loads a saved model's layers by their registered names: after `import tfold`, keras.models.load_model()
+    # knows AlphaActivation, whichever of the two was imported first.
+    import_module("tfold.alpha.activation")
+    import_module("tfold.alpha.penalty")

@@ -140,8 +140,10 @@ class _Builder:
             return self.clones[id(layer)]
         config = {**layer.get_config(), "name": self._name(node), **(changes or {})}
         try:
-            if isinstance(layer, keras.layers.Lambda):  # already running here, so not unsafe to copy
+            if isinstance(layer, keras.layers.Lambda):
+                # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
                 clone = type(layer).from_config(config, safe_mode=False)
+                clone.function = layer.function
             else:
                 clone = type(layer).from_config(config)
         except Exception as error:

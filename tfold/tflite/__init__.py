@@ -1,0 +1,1 @@
+"""Keras → .tflite, and proof that the file computes what the model computes."""
