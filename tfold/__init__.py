@@ -12,8 +12,7 @@
 """
 from importlib import import_module
 
-import wrapt
-
+from tfold.registration import register_with_keras
 from tfold.version import __version__
 
 _HOME = {
@@ -51,9 +50,6 @@ def __dir__():
     return sorted(__all__)
 
 
-@wrapt.when_imported("keras")
-def _register_layers(_):
-    # Keras loads a saved model's layers by their registered names: after `import tfold`, keras.models.load_model()
-    # knows AlphaActivation, whichever of the two was imported first.
-    import_module("tfold.alpha.activation")
-    import_module("tfold.alpha.penalty")
+
+# After this, keras.models.load_model() knows AlphaActivation without custom_objects.
+register_with_keras()

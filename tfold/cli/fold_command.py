@@ -1,0 +1,44 @@
+"""`tfold fold M.keras -o F.keras`"""
+import click
+
+from tfold.cli import common
+
+
+@click.command("fold")
+@click.argument("model", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Where the folded .keras file goes.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be folded.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the folded network with the original.")
+@common.fold_options
+@common.model_options
+@common.force_option
+@common.json_option
+@common.reported
+def fold_command(model, output, dry_run, no_verify, threshold, policy, allow_unsafe, custom_objects, force, as_json):
+    """Make MODEL shallower without changing what it computes.
+
+    Activations with α above the threshold go, batch norms go into the layers beside them, linear layers that are
+    neighbours become one. The result is compared with the original, border pixels included.
+    """
+    if bool(output) == dry_run:
+        raise click.UsageError("Give either -o OUTPUT or --dry-run.")
+    if output:
+        from tfold.files import check_output
+
+        check_output(output, ".keras", force)
+    source = common.load(model, allow_unsafe, custom_objects)
+    from tfold import folding, loading
+
+    if dry_run:
+        report = folding.fold_plan(source, threshold, policy)
+    else:
+        result = folding.fold(source, threshold, policy, verify=not no_verify)
+        report = result.report
+        loading.save_model(result.model, output, force)
+    if as_json:
+        common.write_json("fold", {"input": model, "output": output, "report": report.to_json()})
+    common.say(str(report), as_json)
+    if dry_run:
+        common.say(f"nothing written; next: tfold fold {model} -o folded.keras", as_json)
+    else:
+        common.say(f"wrote {output}; next: tfold export {output} -o {output.removesuffix('.keras')}.tflite", as_json)
