@@ -173,7 +173,7 @@ def _activation(layer, in_shapes, out_shapes):
 
 def _alpha(layer, in_shapes, out_shapes):
     fn, params = activations.read_function(layer.activation)
-    attrs = {"fn": fn, "params": params, "alpha": float(_numpy(layer.alpha))}
+    attrs = {"fn": fn, "params": params, "alpha": float(_numpy(layer.alpha)), "fused": layer.fused}
     return [Step("alpha", attrs, out_shapes)]
 
 

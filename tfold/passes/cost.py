@@ -8,11 +8,11 @@ from math import prod
 
 POLICIES = ("latency", "macs", "always")
 
-# Fitted to layer times of the XNNPACK delegate on one x86-64 thread (benchmarks/xnnpack_layers.py). Only their ratios
-# matter for the decision: a depthwise convolution does far less arithmetic per byte than a full one.
-MACS_PER_US = {"full": 30_000.0, "grouped": 8_000.0, "depthwise": 4_500.0}
-ELEMENTS_PER_US = 2_000.0
-US_PER_LAYER = 1.0
+# Fitted to layer times of the XNNPACK delegate on one thread of an AVX-512 server core (benchmarks/xnnpack_layers.py:
+# median error 7 %). The decision depends on their ratios alone: a depthwise convolution does less arithmetic a byte.
+MACS_PER_US = {"full": 55_000.0, "grouped": 40_000.0, "depthwise": 24_000.0}
+ELEMENTS_PER_US = 14_000.0
+US_PER_LAYER = 0.5
 UNKNOWN_SIZE = 56  # stands for an axis that the model leaves open
 
 

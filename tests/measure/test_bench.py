@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfold.errors import BadInputError
+from tfold.measure import Measurement, bench
+from tfold.measure.errors import UnsupportedModelError
+from tfold.measure.session import SHORT_NS
+
+SHORT = {"runs": 3, "min_time": 0.002, "warmup": 0.002}
+
+
+def test_two_models_in_turns_give_a_ratio(models):
+    said = []
+    paths = [models / "conv.tflite", models / "two.tflite"]
+    result = bench(paths, blocks=6, progress=lambda *event: said.append(event), **SHORT)
+
+    order = "".join(text[0] for _, _, text in said)
+    assert order == "ct" + 3 * "cttc" + "d"  # settle, then c t, t c, …, done
+    assert [done for done, _, _ in said] == list(range(15)) and {total for _, total, _ in said} == {14}
+    assert [m.model for m in result.measurements] == [str(path) for path in paths]
+    for measurement in result.measurements:
+        assert len(measurement.blocks) == 6
+        assert all(len(block) >= 3 and min(block) > 0 for block in measurement.blocks)
+        assert 0 < measurement.median_ms <= measurement.p90_ms
+    medians = [[np.median(block) for block in m.blocks] for m in result.measurements]
+    assert result.ratio.value == pytest.approx(np.exp(np.median(np.log(np.divide(medians[1], medians[0])))))
+    assert result.ratio.low <= result.ratio.value <= result.ratio.high
+
+
+def test_the_same_model_twice_on_every_runtime_and_two_numbers_of_threads(models):
+    result = bench([models / "conv.tflite"] * 2, runtime="all", threads=[1, 2], blocks=6, **SHORT)
+    combinations = list(result.ratios)
+    assert combinations[:2] == [("litert", 1), ("litert", 2)]
+    assert [(m.runtime, m.threads) for m in result.measurements] == [pair for pair in combinations for _ in range(2)]
+    document = json.loads(json.dumps(result.to_json()))
+    assert document["version"] == 1 and document["kind"] == "bench"
+    assert document["machine"]["cores"] >= 1
+    assert len(document["results"]) == len(result.measurements)
+    assert document["ratio"]["litert"] == {
+        "runtime": "litert", "threads": 1, "value": result.ratio.value, "low": result.ratio.low,
+        "high": result.ratio.high, "confidence": 0.95, "blocks": 6,
+    }
+    assert [(each["runtime"], each["threads"]) for each in document["ratios"]] == combinations
+
+
+def test_one_model_has_no_ratio(models, runtime):
+    result = bench(models / "int8.tflite", runtime, blocks=1, **SHORT)
+    assert result.ratio is None and result.ratios == {}
+    assert "ratio" not in result.to_json()
+    assert len(result.measurements) == 1
+
+
+def test_inferences_too_short_for_the_clock_are_timed_in_groups(models):
+    (measurement,) = bench(models / "two.tflite", blocks=2, **SHORT).measurements
+    assert measurement.inferences_per_sample > 1
+    assert measurement.median_ms < SHORT_NS / 1e6
+    assert measurement.runs == sum(map(len, measurement.blocks)) * measurement.inferences_per_sample
+
+
+def test_time_up_ends_the_rounds_but_not_before_a_ratio_is_possible(models):
+    result = bench([models / "conv.tflite"] * 2, blocks=500, max_seconds=0.01, **SHORT)
+    assert [len(m.blocks) for m in result.measurements] == [6, 6]
+
+
+def test_a_summary_in_known_numbers():
+    measurement = Measurement("m.tflite", "litert", "2.0", 1, ((1.0, 3.0), (2.0, 4.0, 5.0)), 10, 7)
+    document = measurement.to_json()
+    assert (document["median_ms"], document["p90_ms"], document["runs"]) == (3.0, pytest.approx(4.6), 50)
+    assert document["spread"] == pytest.approx(2 / 3)
+    assert document["blocks"] == [{"median_ms": 2.0, "samples": 2}, {"median_ms": 4.0, "samples": 3}]
+
+
+def test_open_sizes_are_not_guessed(models):
+    with pytest.raises(BadInputError, match=r"fixed sizes.*\(1, -1, -1, 3\)"):
+        bench(models / "anysize.tflite", blocks=1, **SHORT)
+
+
+def test_a_model_that_cannot_run_is_found_before_anything_is_timed(models):
+    said = []
+    with pytest.raises(UnsupportedModelError, match="FlexMatrixInverse"):
+        bench([models / "conv.tflite", models / "flex.tflite"], progress=lambda *event: said.append(event), **SHORT)
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"threads": 0}, "threads=0"),
+        ({"threads": []}, "none"),
+        ({"threads": [1, -2]}, "threads=-2"),
+        ({"runtime": "tensorrt"}, "tensorrt"),
+        ({"blocks": 5}, "blocks=5"),
+        ({"runs": 0}, "runs=0"),
+        ({"max_seconds": 0}, "max_seconds=0"),
+        ({"min_time": -1}, "min_time=-1"),
+        ({"min_time": float("nan")}, "min_time=nan"),
+    ],
+)
+def test_impossible_settings_are_refused(models, wrong, message):
+    with pytest.raises(BadInputError, match="Received: .*" + message):
+        bench([models / "conv.tflite"] * 2, **wrong)
+
+
+def test_no_model_is_refused():
+    with pytest.raises(BadInputError, match="Received: none"):
+        bench([])

@@ -1,0 +1,76 @@
+"""The process that holds a runtime: `python -m tfold.measure.worker ai_edge_litert`.
+
+One request a line on stdin, one answer a line on stdout, both JSON; it ends when stdin does.
+
+    (start)                                                                ← {"ok": {}}
+    {"do": "load", "path": "/m.tflite", "threads": 1}                      ← {"ok": {}}
+    {"do": "time", "warmup_s": .05, "runs": 10, "min_s": .05, …}           ← {"ok": {"samples_ns": […], …}}
+    {"do": "run", "inputs": "in.npz", "names": […], "outputs": "out.npz"}  ← {"ok": {"names": […]}}
+    anything that fails                              ← {"error": "import" | "model" | "input", "message": "…"}
+
+Beside the runtime only NumPy and this package are imported, so that TensorFlow can never come into the same process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+import numpy as np
+
+from tfold.measure.session import InputError, Session
+
+
+def main(package: str) -> None:
+    answers = _claim_stdout()
+
+    def answer(**message):
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    try:
+        interpreter_class = importlib.import_module(f"{package}.interpreter").Interpreter
+    except Exception as error:  # a package built for another NumPy or Python fails in many ways
+        return answer(error="import", message=_text(error))
+    answer(ok={})
+    session = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        do = request.pop("do")
+        try:
+            if do == "load":
+                session = Session(interpreter_class(model_path=request["path"], num_threads=request["threads"]))
+                answer(ok={})
+            elif do == "time":
+                answer(ok=session.time_block(**request))
+            else:
+                answer(ok=_run(session, **request))
+        except InputError as error:
+            answer(error="input", message=str(error))
+        except Exception as error:  # whatever a runtime raises: the host explains it
+            answer(error="model", message=_text(error))
+
+
+def _run(session: Session, inputs: str, names: list[str] | None, outputs: str) -> dict:
+    with np.load(inputs, allow_pickle=False) as file:
+        arrays = [file[f"arr_{index}"] for index in range(len(file.files))]
+    result = session.run(arrays if names is None else dict(zip(names, arrays, strict=True)))
+    np.savez(outputs, *result.values())
+    return {"names": list(result)}
+
+
+def _claim_stdout():
+    """A private copy of stdout for the answers; what C++ prints on descriptor 1 goes to stderr from here on."""
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    return answers
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
