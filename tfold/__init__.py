@@ -3,7 +3,7 @@
     import keras, tfold
 
     f_alpha = tfold.prefold(base)                       # every activation gets a trainable α
-    f_alpha.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    f_alpha.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     f_alpha.fit(x, y, callbacks=[tfold.callbacks.AlphaLogger()])
     result = tfold.fold(f_alpha)                        # α near 1: the activation goes, its neighbours merge
     tfold.export(result.model, "folded.tflite")

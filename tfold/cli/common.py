@@ -72,13 +72,22 @@ def say(text, as_json=False):
     click.echo(text, err=as_json)
 
 
-def load(path, allow_unsafe, custom_objects):
-    """Load a model, importing Keras and TensorFlow without their greetings."""
+def import_keras():
+    """Import Keras and TensorFlow without their greetings."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tfold.quiet import quiet
 
     with quiet():
-        import keras  # noqa: F401
+        import keras
 
-        from tfold import loading
+        if keras.backend.backend() == "tensorflow":
+            # What it prints about the machine it prints when it is first used.
+            keras.ops.zeros(())
+
+
+def load(path, allow_unsafe, custom_objects):
+    """Load a model."""
+    import_keras()
+    from tfold import loading
+
     return loading.load_model(path, allow_unsafe, custom_objects)

@@ -1,0 +1,72 @@
+"""prefold + fit + settle on whatever backend KERAS_BACKEND names; prints one JSON document. Run by test_backends.py."""
+
+import json
+
+import keras
+import numpy as np
+
+from tfold.alpha import AlphaPenalty, AlphaSchedule, AlphaSettled, alpha_layers, alphas, prefold, settle
+
+keras.utils.set_random_seed(0)
+
+
+class Steps(keras.callbacks.Callback):
+    """Keeps the α after every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.values.append(alphas(self.model))
+
+
+def network():
+    x = keras.Input((8, 8, 1))
+    y = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(x)
+    y = keras.layers.BatchNormalization(name="bn")(y)
+    y = keras.layers.ReLU(6.0, name="relu6")(y)
+    y = keras.layers.DepthwiseConv2D(3, activation="swish", name="depthwise")(y)
+    y = keras.layers.GlobalAveragePooling2D()(y)
+    return keras.Model(x, keras.layers.Dense(2, activation="softmax", name="predictions")(y))
+
+
+rng = np.random.default_rng(0)
+images = rng.normal(size=(32, 8, 8, 1)).astype("float32")
+labels = (images.mean((1, 2, 3)) > 0).astype("int32")
+
+model = network()
+f_alpha = prefold(model, AlphaPenalty(strength=0.0))
+same = float(np.abs(model.predict(images, verbose=0) - f_alpha.predict(images, verbose=0)).max())
+
+# λ_c is 0 for two epochs, then large: the α move only if the compiled train step sees the change.
+for layer in alpha_layers(f_alpha).values():
+    layer.alpha.assign(0.25)
+steps = Steps()
+f_alpha.compile(keras.optimizers.SGD(0.02), "sparse_categorical_crossentropy")
+history = f_alpha.fit(
+    images,
+    labels,
+    batch_size=8,
+    epochs=8,
+    verbose=0,
+    callbacks=[AlphaSchedule(5.0, warmup=2), steps, AlphaSettled(verbose=0)],
+).history
+
+settled = settle(f_alpha)
+f_alpha.save("f_alpha.keras")
+loaded = keras.models.load_model("f_alpha.keras")
+print(
+    json.dumps(
+        {
+            "backend": keras.backend.backend(),
+            "difference": same,
+            "alphas": alphas(f_alpha),
+            "epochs": steps.values,
+            "strength": history["alpha/strength"],
+            "settled": float(np.abs(settled.predict(images, verbose=0) - f_alpha.predict(images, verbose=0)).max()),
+            "loaded": alphas(loaded) == alphas(f_alpha),
+            "left": len(alphas(settled)),
+        }
+    )
+)

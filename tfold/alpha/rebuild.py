@@ -1,0 +1,121 @@
+"""A copy of a Functional or Sequential model in which some layers give way to others.
+
+    replace(layer) is None    the layer is cloned                 x ─ clone ─ y
+    replace(layer) == [a, b]  a, then b, stand in its place       x ─ a ─ b ─ y
+    replace(layer) == []      the layer disappears                x ───────── y
+
+A layer is asked for once, however often it is called, so that shared layers and shared models stay shared. The caller's
+model keeps its layers, its weights and its graph: nothing of it is called.
+"""
+
+import keras
+
+from tfold.alpha.topology import is_graph_model, view
+from tfold.errors import BadInputError
+
+
+def rebuild(model, replace):
+    """Returns a new model with the same weights.
+
+    A substitute of the same class as the layer it stands for inherits its weights; each inherits its `trainable`.
+
+    Args:
+        model: A built Functional or Sequential model.
+        replace: Function of a layer or Keras operation, as above.
+
+    Raises:
+        ValueError: If a layer cannot be cloned.
+    """
+    copier = _Copier(replace)
+    new_model = copier.copy(model)
+    copier.copy_state()
+    if not model.trainable:
+        new_model.trainable = False
+    return new_model
+
+
+class _Copier:
+    def __init__(self, replace):
+        self._replace = replace
+        self._substitutes = {}
+        self._pairs = []
+
+    def substitutes(self, op):
+        """The layers that stand for `op`, always the same ones."""
+        # The entry holds `op`, so that its id stays taken.
+        if id(op) not in self._substitutes:
+            layers = self._replace(op)
+            if layers is None:
+                layers = [self.copy(op) if is_graph_model(op) else _clone(op)]
+            self._substitutes[id(op)] = (op, layers)
+            self._pairs.extend((op, layer) for layer in layers)
+        return self._substitutes[id(op)][1]
+
+    def copy(self, model):
+        return self._copy_sequential(model) if isinstance(model, keras.Sequential) else self._copy_functional(model)
+
+    def _copy_sequential(self, model):
+        layers = [substitute for layer in model.layers for substitute in self.substitutes(layer)]
+        inputs = _clone_inputs(keras.Model(model.inputs, model.outputs, name=model.name))
+        # Keras refuses to call a Sequential model without layers.
+        return keras.Sequential([*inputs, *(layers or [keras.layers.Identity()])], name=model.name)
+
+    def _copy_functional(self, model):
+        # Cloning a compiled model compiles the clone, and fails where a loss is an unregistered function: clone a view.
+        plain = view(model)
+        return keras.models.clone_model(
+            plain,
+            input_tensors=_clone_inputs(plain),
+            clone_function=self.substitutes,
+            call_function=_call_in_turn,
+        )
+
+    def copy_state(self):
+        for old, new in self._pairs:
+            if isinstance(old, keras.layers.Layer) and type(new) is type(old) and not is_graph_model(old):
+                _copy_weights(old, new)
+        for old, new in self._pairs:
+            if isinstance(old, keras.layers.Layer) and not is_graph_model(old) and new.trainable != old.trainable:
+                new.trainable = old.trainable
+
+
+def _clone_inputs(model):
+    """New inputs, in the structure of `model.input`; left to itself, `clone_model` loses their layers' names."""
+    layers = {id(layer.output): layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer)}
+
+    def clone(tensor):
+        layer = layers[id(tensor)]
+        return type(layer).from_config(layer.get_config()).output
+
+    return keras.tree.map_structure(clone, model.input)
+
+
+def _call_in_turn(layers, *args, **kwargs):
+    if not layers:
+        return args[0] if args else next(iter(kwargs.values()))
+    outputs = layers[0](*args, **kwargs)
+    for layer in layers[1:]:
+        outputs = layer(outputs)
+    return outputs
+
+
+def _clone(op):
+    try:
+        if isinstance(op, keras.layers.Lambda):
+            # The code is in memory already, so there is nothing to guard against; and it keeps its own globals.
+            clone = type(op).from_config(op.get_config(), safe_mode=False)
+            clone.function = op.function
+            return clone
+        return type(op).from_config(op.get_config())
+    except (NotImplementedError, TypeError) as error:
+        raise BadInputError(
+            f"Every layer must be serialisable, so that the model can be copied. Received: layer '{op.name}' of class "
+            f"{type(op).__name__}: {str(error).strip().splitlines()[0]} Implement `get_config()` in its class."
+        ) from error
+
+
+def _copy_weights(old, new):
+    new.set_weights(old.get_weights())
+    if isinstance(new, keras.layers.Normalization):
+        # What `adapt` has measured takes effect only once it is finalised.
+        new.finalize_state()
