@@ -14,24 +14,36 @@ def quiet():
     >>> with quiet():
     ...     import tensorflow
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
+    _flush()
+    saved = [(number, os.dup(number)) for number in (1, 2) if _is_open(number)]
     with tempfile.TemporaryFile() as noise:
-        os.dup2(noise.fileno(), 1)
-        os.dup2(noise.fileno(), 2)
+        for number, _ in saved:
+            os.dup2(noise.fileno(), number)
         try:
             yield
         except BaseException as error:
+            _flush()
             noise.seek(0)
             last = noise.read().decode(errors="replace").strip().splitlines()[-5:]
             if last:
                 error.add_note("Printed before the error:\n" + "\n".join(last))
             raise
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])
+            _flush()
+            for number, copy in saved:
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where the process was started with the descriptor closed
+            stream.flush()
+
+
+def _is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -23,18 +23,28 @@ def _register():
 
 
 class _Hook:
-    """A finder that steps aside at the first `import keras`, and registers when that import is through."""
+    """A finder that steps aside while it looks for Keras, and registers when the import of Keras is through.
+
+    Being asked is not being imported: TensorFlow and others ask `find_spec("keras")` only to learn where it lies.
+    """
+
+    looking = False
 
     def find_spec(self, name, path=None, target=None):
-        if name != "keras":
+        if name != "keras" or self.looking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec is not None:
+        self.looking = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self.looking = False
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
                 execute(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 _register()
 
             spec.loader.exec_module = exec_module

@@ -4,7 +4,9 @@
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 parity failed.
 """
+import difflib
 import importlib
+import json
 
 import click
 
@@ -30,6 +32,28 @@ class Lazy(click.Group):
         if name not in COMMANDS:
             return None
         return getattr(importlib.import_module(f"tfold.cli.{name}_command"), f"{name}_command")
+
+    def resolve_command(self, context, args):
+        near = difflib.get_close_matches(args[0], COMMANDS, 1)
+        if args[0] not in COMMANDS and near:
+            context.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(context, args)
+
+    def main(self, *args, **kwargs):
+        from tfold.cli import streams
+
+        streams.prepare()
+        return super().main(*args, **kwargs)
+
+    def invoke(self, context):
+        as_json = "--json" in context.args
+        try:
+            return super().invoke(context)
+        except click.UsageError as error:
+            if as_json:  # whoever reads the document learns it there too
+                document = {"version": 1, "kind": "error", "error": error.format_message(), "exit_code": 2}
+                click.echo(json.dumps(document, indent=2))
+            raise
 
     def format_commands(self, context, formatter):
         with formatter.section("Commands"):

@@ -4,13 +4,22 @@ With `--json`, stdout holds one JSON document and nothing else; progress and tex
 """
 import functools
 import json
+import logging
 import os
+import shlex
 import sys
+import traceback
+import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
+from tfold.cli import streams
+
 VERSION = 1
-FAILED, PARITY = 1, 3
+FAILED, USAGE, PARITY = 1, 2, 3
+STOPPED, TERMINATED = 130, 143  # what a shell says of a command that SIGINT or SIGTERM has ended
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, text on stderr.")
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
@@ -40,31 +49,58 @@ def fold_options(command):
 
 
 def reported(command):
-    """Turn tfold's errors into one sentence on stderr and the design's exit codes."""
+    """Turn errors into one sentence on stderr and the design's exit codes; write the JSON document at the very end."""
 
     @functools.wraps(command)
-    def run(*args, **kwargs):
-        from tfold.errors import ParityError, TfoldError
-
+    def run(*args, as_json, **kwargs):
+        context = click.get_current_context()
+        code, message = 0, None
         try:
-            return command(*args, **kwargs)
-        except TfoldError as error:
-            code = PARITY if isinstance(error, ParityError) else FAILED
-            message = str(error)
-        except (MemoryError, OSError) as error:  # a full disk, no permission
-            code, message = FAILED, f"{type(error).__name__}: {error}"
-        except KeyboardInterrupt:
-            code, message = 130, "stopped"
-        if kwargs.get("as_json"):
+            with streams.terminable(), streams.stdout_reserved(as_json):
+                code = command(*args, as_json=as_json, **kwargs) or 0
+        except click.ClickException:  # click explains a usage error better: it knows the command
+            raise
+        except BrokenPipeError:  # who read our text has heard enough: `| head`
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            code, message = _verdict(error)
+        if message:
+            click.echo(f"tfold: {message}", err=True)
             write_json("error", {"error": message, "exit_code": code})
-        click.echo(f"tfold: {message}", err=True)
-        sys.exit(code)
+        if as_json:
+            try:
+                click.echo(json.dumps(context.meta["tfold.document"], indent=2))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                code = FAILED
+                click.echo(f"tfold: {_verdict(error)[1]}", err=True)
+        context.exit(code)
 
     return run
 
 
+def _verdict(error):
+    """Exit code and sentence for an exception."""
+    from tfold.errors import ParityError, TfoldError
+
+    if isinstance(error, TfoldError):
+        return (PARITY if isinstance(error, ParityError) else FAILED), str(error)
+    if isinstance(error, KeyboardInterrupt):
+        code = TERMINATED if isinstance(error, streams.Terminated) else STOPPED
+        return code, "stopped; nothing half-written is left"
+    if isinstance(error, MemoryError):
+        return FAILED, f"The work must fit into memory. Received: {error or 'too little'}. Close other programs."
+    if isinstance(error, OSError):  # a full disk, no permission
+        return FAILED, f"Files must be readable and writable. Received: {error}. Make room, or choose another place."
+    # Whatever else comes up is our mistake: nobody can tell us about it without the traceback.
+    traceback.print_exception(error)
+    return FAILED, f"this is a fault of tfold ({type(error).__name__}). Please report it with the lines above."
+
+
 def write_json(kind, document):
-    click.echo(json.dumps({"version": VERSION, "kind": kind, **document}, indent=2, ensure_ascii=False))
+    """Set the document that stdout gets with `--json`, once the command is through. Without it, nothing happens."""
+    click.get_current_context().meta["tfold.document"] = {"version": VERSION, "kind": kind, **document}
 
 
 def say(text, as_json=False):
@@ -72,17 +108,60 @@ def say(text, as_json=False):
     click.echo(text, err=as_json)
 
 
+def command_line(*words):
+    """A command to type in, quoted where the shell needs it."""
+    return shlex.join(str(word) for word in words)
+
+
+def path_word(path):
+    """A path as a command takes it: "./-x.keras" for "-x.keras", which would be read as options."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def model_words(allow_unsafe, custom_objects):
+    """The options that the next command will need as well to load the model."""
+    words = ["--allow-unsafe"] if allow_unsafe else []
+    for module in custom_objects:
+        words += ["--custom-objects", module]
+    return words
+
+
+def fold_line(model, threshold, policy, needed):
+    """The `tfold fold` that does what `inspect` and `--dry-run` have shown, into a file beside the model."""
+    options = [] if threshold == 0.9 else ["--threshold", threshold]
+    options += [] if policy == "latency" else ["--policy", policy]
+    output = Path(model).with_name(f"{Path(model).stem}-folded.keras")
+    return command_line("tfold", "fold", path_word(model), "-o", path_word(output), *options, *needed)
+
+
 def import_keras():
-    """Import Keras and TensorFlow without their greetings."""
+    """Import Keras and its backend without their greetings, on the processor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Folds are checked to 1e-5, which a GPU's 19-bit convolutions (TF32) miss, and the work is small.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    for name in ("absl", "tensorflow", "jax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not sys.warnoptions:  # advice to programmers; `python -W default -m tfold` shows it
+        warnings.simplefilter("ignore")
+    from tfold.errors import TfoldError
     from tfold.quiet import quiet
 
-    with quiet():
-        import keras
+    try:
+        with quiet():
+            import keras
 
-        if keras.backend.backend() == "tensorflow":
-            # What it prints about the machine it prints when it is first used.
+            # What a backend prints about the machine it prints when it is first used.
             keras.ops.zeros(())
+            # On another backend too Keras imports TensorFlow, where it is, to write a model's config.
+            with suppress(ImportError):
+                import tensorflow  # noqa: F401
+    except Exception as error:  # a broken installation fails in many ways
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow, or what ~/.keras/keras.json says")
+        raise TfoldError(
+            f"Keras and its backend must be importable. Received: {type(error).__name__}: {error} "
+            f"(backend: {backend}). Look what is missing with: tfold doctor"
+        ) from error
 
 
 def load(path, allow_unsafe, custom_objects):

@@ -9,11 +9,12 @@ from tfold.cli import common
 
 @click.command("demo")
 @click.option("-o", "--output", type=click.Path(), default="tfold-demo", show_default=True, help="Folder for the files.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the split, the weights and the order of the images.")
+@click.option("--quick", is_flag=True, help="Train for a few epochs only: shows the way, its figures mean nothing.")
 @common.force_option
 @common.json_option
 @common.reported
-def demo_command(output, seed, force, as_json):
+def demo_command(output, seed, quick, force, as_json):
     """The whole way once: train a small MobileNetV2 on handwritten digits, train α, fold, export, measure.
 
     Takes about three minutes on two cores and downloads nothing.
@@ -26,11 +27,11 @@ def demo_command(output, seed, force, as_json):
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise BadInputError(f"Existing files are not overwritten. Received: {folder}, not empty. Use --force.")
     common.import_keras()
-    from tfold.demo.run import run
+    from tfold.demo.run import EPOCHS, QUICK_EPOCHS, run
 
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    outcome = run(folder, lambda text: click.echo(text, err=True), seed)
+    outcome = run(folder, lambda text: click.echo(text, err=True), seed, QUICK_EPOCHS if quick else EPOCHS)
     if as_json:
         common.write_json("demo", outcome.to_json())
     _table(outcome, as_json)

@@ -2,25 +2,31 @@
 import importlib.metadata
 import platform
 import shutil
+import subprocess
 import sys
 
 import click
 
 from tfold.cli import common
 
-PACKAGES = {
-    "tensorflow": "pip install tensorflow",
-    "keras": "pip install keras",
-    "numpy": "pip install numpy",
+# name: (least version, how to get it, or what only needs it)
+NEEDED = {
+    "tensorflow": ("2.21", "pip install 'tensorflow>=2.21'"),
+    "keras": ("3.15", "pip install 'keras>=3.15'"),
+    "numpy": ("1.26", "pip install 'numpy>=1.26'"),
+}
+# By their own names: an extra (pip install 'PACKAGE[extra]') works only where the package itself comes from an index.
+OPTIONAL = {
+    "scikit-learn": "pip install scikit-learn (only for tfold demo)",
+    "matplotlib": "pip install matplotlib (only for pictures)",
     "jax": "pip install jax (only for training on Keras' JAX backend)",
     "torch": "pip install torch (only for training on Keras' torch backend)",
-    "scikit-learn": "pip install 'tfold[demo]' (only for the demo)",
-    "matplotlib": "pip install 'tfold[report]' (only for pictures)",
-    "optuna": "pip install 'tfold[sweep]' (only for sweeps)",
-    "tensorflow-model-optimization": "pip install 'tfold[qat]' (only for quantisation-aware training)",
+    "optuna": "pip install optuna (only for sweeps)",
+    "tensorflow-model-optimization":
+        "pip install tensorflow-model-optimization tf_keras (only for quantisation-aware training)",
 }
-NEEDED = ("tensorflow", "keras", "numpy")
-ADB = "Debian and Ubuntu: apt install adb; elsewhere: Android SDK Platform-Tools (only for phones)"
+TESTED = ((3, 11), (3, 13))
+ADB = "apt install adb, or Android SDK Platform-Tools from developer.android.com (only for phones)"
 
 
 @click.command("doctor")
@@ -29,37 +35,53 @@ ADB = "Debian and Ubuntu: apt install adb; elsewhere: Android SDK Platform-Tools
 def doctor_command(as_json):
     """Say which versions, runtimes and tools are there, what is missing and how to get it. Writes nothing.
 
-    Exit code 1 if something is missing that folding, exporting or measuring needs.
+    Each runtime is started once, in a process of its own. Exit code 1 if something is missing or broken that folding,
+    exporting or measuring needs.
     """
-    from tfold.measure.runtimes import available_runtimes
+    from tfold.measure.runtimes import RUNTIMES
     from tfold.version import __version__
 
-    packages = {name: _version(name) for name in PACKAGES}
-    runtimes = available_runtimes()
-    adb = shutil.which("adb")
-    lines = [f"tfold {__version__}, Python {platform.python_version()} on {platform.platform()}"]
-    lines += [_line(name, version, PACKAGES[name]) for name, version in packages.items()]
-    lines += [_line(f"runtime {name}", found.version, found.missing) for name, found in runtimes.items()]
-    lines.append(_line("adb", adb, ADB))
-    problems = [name for name in NEEDED if packages[name] is None]
-    if not any(found.version for found in runtimes.values()):
-        problems.append("a runtime")
-    if as_json:
-        common.write_json("doctor", {
-            "tfold": __version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "packages": packages,
-            "runtimes": {name: {"version": found.version, "missing": found.missing} for name, found in runtimes.items()},
-            "adb": adb,
-            "missing": problems,
-        })
-    for line in lines:
+    problems, lines = [], []
+
+    def row(name, found, how, needed=False):
+        lines.append(f"  {'✓' if found and not how else '✗' if needed else '–'} {name:<30} {found or ''}"
+                     f"{', ' if found and how else ''}{how}")
+        if needed and (how or not found):
+            problems.append(name)
+
+    row("Python", platform.python_version(), _python(sys.version_info[:2]))
+    packages = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
+    for name, (least, how) in NEEDED.items():
+        old = packages[name] is not None and _numbers(packages[name]) < _numbers(least)
+        row(name, packages[name], f"older than {least}: {how}" if old else "" if packages[name] else how, needed=True)
+    runtimes = {name: _runtime(name) for name in RUNTIMES}
+    for name, (version, wrong) in runtimes.items():
+        row(f"runtime {name}", version, wrong, needed=name == "litert")  # export checks its file with it
+    for name, how in OPTIONAL.items():
+        row(name, packages[name], "" if packages[name] else how)
+    adb = _adb()
+    row("adb", adb and f"{adb['version'] or 'does not answer'} ({adb['path']})", "" if adb else ADB)
+    common.write_json("doctor", {
+        "tfold": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "runtimes": {name: {"version": version, "missing": wrong} for name, (version, wrong) in runtimes.items()},
+        "adb": adb,
+        "missing": problems,
+    })
+    for line in (f"tfold {__version__} on {platform.platform()}", *lines):
         common.say(line, as_json)
     if problems:
-        common.say(f"missing: {', '.join(problems)}", as_json)
-        sys.exit(common.FAILED)
-    common.say("everything that is needed is there; next: tfold demo", as_json)
+        common.say(f"nothing written; next: get what is marked ✗ ({', '.join(problems)})", as_json)
+        return common.FAILED
+    common.say("nothing written; everything that is needed is there; next: tfold demo", as_json)
+
+
+def _python(version):
+    if TESTED[0] <= version <= TESTED[1]:
+        return ""
+    return "not tried: tfold is tested with Python {}.{} to {}.{}".format(*TESTED[0], *TESTED[1])
 
 
 def _version(name):
@@ -69,6 +91,35 @@ def _version(name):
         return None
 
 
-def _line(name, found, how):
-    mark = "✓" if found else "–"
-    return f"  {mark} {name:<32} {found or how}"
+def _numbers(version):
+    """"2.21.0rc1" → (2, 21)"""
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def _runtime(name):
+    """Its version, and what is wrong with it: a package made for another NumPy is there, and yet does not start."""
+    from tfold.errors import TfoldError
+    from tfold.measure.host import Worker
+    from tfold.measure.runtimes import available_runtimes
+
+    found = available_runtimes()[name]
+    if found.version is None:
+        return None, found.missing
+    try:
+        with Worker(name):
+            return found.version, ""
+    except TfoldError as error:
+        return found.version, str(error)
+
+
+def _adb():
+    path = shutil.which("adb")
+    if path is None:
+        return None
+    try:
+        said = subprocess.run([path, "version"], capture_output=True, text=True, timeout=20).stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        said = []
+    # "Android Debug Bridge version 1.0.41", and below it the version of the Platform-Tools: "Version 34.0.5-debian"
+    versions = [line.split()[-1] for line in said if "version" in line.lower()]
+    return {"path": path, "version": versions[-1] if versions else None}

@@ -1,4 +1,6 @@
 """`tfold fold M.keras -o F.keras`"""
+from pathlib import Path
+
 import click
 
 from tfold.cli import common
@@ -20,12 +22,12 @@ def fold_command(model, output, dry_run, no_verify, threshold, policy, allow_uns
     Activations with α above the threshold go, batch norms go into the layers beside them, linear layers that are
     neighbours become one. The result is compared with the original, border pixels included.
     """
-    if bool(output) == dry_run:
+    if (output is not None) == dry_run:
         raise click.UsageError("Give either -o OUTPUT or --dry-run.")
-    if output:
+    if not dry_run:
         from tfold.files import check_output
 
-        check_output(output, ".keras", force)
+        check_output(output, ".keras", force, source=model)
     source = common.load(model, allow_unsafe, custom_objects)
     from tfold import folding, loading
 
@@ -35,10 +37,12 @@ def fold_command(model, output, dry_run, no_verify, threshold, policy, allow_uns
         result = folding.fold(source, threshold, policy, verify=not no_verify)
         report = result.report
         loading.save_model(result.model, output, force)
-    if as_json:
-        common.write_json("fold", {"input": model, "output": output, "report": report.to_json()})
+    common.write_json("fold", {"input": model, "output": output, "report": report.to_json()})
     common.say(str(report), as_json)
+    needed = common.model_words(allow_unsafe, custom_objects)
     if dry_run:
-        common.say(f"nothing written; next: tfold fold {model} -o folded.keras", as_json)
+        common.say(f"nothing written; next: {common.fold_line(model, threshold, policy, needed)}", as_json)
     else:
-        common.say(f"wrote {output}; next: tfold export {output} -o {output.removesuffix('.keras')}.tflite", as_json)
+        exported = common.path_word(Path(output).with_suffix(".tflite"))
+        next_step = common.command_line("tfold", "export", common.path_word(output), "-o", exported, *needed)
+        common.say(f"wrote {output}; next: {next_step}", as_json)

@@ -24,9 +24,8 @@ def inspect_command(model, graph, threshold, policy, allow_unsafe, custom_object
         ops[node.op] = ops.get(node.op, 0) + 1
     walls = sorted({type(node.layer).__name__ for node in captured if node.op == "opaque"})
     alphas = {node.label: node.attrs["alpha"] for node in captured if node.op == "alpha"}
-    if as_json:
-        document = {"input": model, "ops": ops, "unknown_layers": walls, "alphas": alphas}
-        common.write_json("inspect", {**document, "report": report.to_json()})
+    document = {"input": model, "ops": ops, "unknown_layers": walls, "alphas": alphas}
+    common.write_json("inspect", {**document, "report": report.to_json()})
     if graph:
         common.say(str(captured), as_json)
     common.say("ops          " + ", ".join(f"{op} {n}" for op, n in sorted(ops.items())), as_json)
@@ -35,4 +34,5 @@ def inspect_command(model, graph, threshold, policy, allow_unsafe, custom_object
     if alphas:
         common.say("α            " + ", ".join(f"{name} {alpha:.3f}" for name, alpha in alphas.items()), as_json)
     common.say(str(report), as_json)
-    common.say(f"nothing written; next: tfold fold {model} -o folded.keras", as_json)
+    next_step = common.fold_line(model, threshold, policy, common.model_words(allow_unsafe, custom_objects))
+    common.say(f"nothing written; next: {next_step}", as_json)

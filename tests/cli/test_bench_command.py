@@ -1,0 +1,96 @@
+"""tfold bench: real runtimes, few blocks."""
+
+import shutil
+
+import pytest
+
+from tfold.cli.bench_command import _names, _time
+from tfold.measure import available_runtimes
+
+INSTALLED = [name for name, found in available_runtimes().items() if found.version]
+QUICK = ["--blocks", 6, "--min-time", 0, "--warmup", 0]
+
+
+def test_two_models_are_compared_with_an_interval(process, files):
+    ended = process("bench", files / "small.tflite", files / "folded.tflite", *QUICK)
+    assert (ended.code, ended.err) == (0, "")
+    table = ended.out.splitlines()
+    assert [line.split()[:3] for line in table[1:3]] == [
+        ["small.tflite", "litert", "1"], ["folded.tflite", "litert", "1"]]
+    assert len({len(line) for line in table[:3]}) == 1  # columns stand below each other
+    assert table[3].startswith("folded.tflite ÷ small.tflite on litert, 1 thread: ")
+    assert table[-1].startswith("nothing written; next: ")
+
+
+@pytest.mark.skipif(len(INSTALLED) < 2, reason="needs both runtimes")
+def test_all_runtimes_and_several_threads(process, files):
+    ended = process("bench", files / "small.tflite", files / "folded.tflite", *QUICK,
+                    "--runtime", "all", "--threads", "1,2", "--json")
+    assert ended.code == 0, ended.err
+    document = ended.document
+    assert document["kind"] == "bench"
+    combinations = [(name, count) for name in INSTALLED for count in (1, 2)]
+    assert [(one["runtime"], one["threads"]) for one in document["ratios"]] == combinations
+    assert len(document["results"]) == 8
+    for ratio in document["ratios"]:
+        assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert ended.err.count(" ÷ ") == 4  # the text is there as well, on stderr
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_one_model_has_no_ratio(here, files, runtime):
+    ended = here("bench", files / "small.tflite", "--blocks", 1, "--min-time", 0, "--runtime", runtime, "--json")
+    assert ended.code == 0, ended.err
+    assert "ratio" not in ended.document
+    [result] = ended.document["results"]
+    assert result["runtime"] == runtime and result["median_ms"] > 0
+
+
+def test_unusable_options(here, files):
+    model = files / "small.tflite"
+    here("bench", model, "--runtime", "abacus").misused("'abacus'", "litert, tflite-runtime, or all")
+    for threads in ("a", "1,", "", "1;2"):
+        here("bench", model, "--threads", threads).misused("--threads", "1 or 1,2,4")
+    here("bench", model, "--threads", "0").refused("threads=0")
+    here("bench", model, "--blocks", "0").refused("blocks=0")
+    here("bench", model, model, "--blocks", "5").refused("at least 6 blocks")
+    here("bench", model, "--max-seconds", "nan").refused("max_seconds=nan")
+
+
+@pytest.mark.parametrize("name, words", [
+    ("cut.tflite", "cut short or damaged"),
+    ("text.tflite", "TFL3"),
+    ("small.keras", "tfold export"),
+    ("empty.keras", "an empty file"),
+    ("missing.tflite", "not found"),
+    ("folder.keras", "a directory"),
+])
+def test_files_that_are_no_tflite(here, files, name, words):
+    here("bench", files / "small.tflite", files / name).refused(name, words)
+
+
+def test_long_and_equal_names(here, files, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(files / "small.tflite", tmp_path / folder / "m.tflite")
+    words = [tmp_path / "a" / "m.tflite", tmp_path / "b" / "m.tflite"]
+    ended = here("bench", *words, *QUICK)
+    assert ended.code == 0, ended.err
+    first, second = ended.out.splitlines()[1:3]
+    assert "a/m.tflite" in first and "b/m.tflite" in second and len(first) == len(second)
+
+
+def test_what_the_table_calls_the_files():
+    assert _names(["x/a.tflite", "y/b.tflite"]) == {"x/a.tflite": "a.tflite", "y/b.tflite": "b.tflite"}
+    assert _names(["x/a", "y/a"]) == {"x/a": "x/a", "y/a": "y/a"}
+    assert _names(["a", "a"]) == {"a": "a"}
+    long = {"x" * 60 + "1": None, "x" * 60 + "2": None}
+    assert all(name.startswith("…") and len(name) == 48 for name in _names(list(long)).values())
+    same_end = ["1" + "x" * 60, "2" + "x" * 60]
+    assert len(set(_names(same_end).values())) == 2
+
+
+@pytest.mark.parametrize("milliseconds, text", [
+    (0.000912, "0.91 µs"), (0.0123, "12.30 µs"), (0.1, "0.100 ms"), (2.3456, "2.346 ms"), (123.45, "123.5 ms")])
+def test_durations_have_the_unit_that_fits(milliseconds, text):
+    assert _time(milliseconds) == text
