@@ -2,7 +2,7 @@
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 
 @contextmanager
@@ -19,8 +19,11 @@ def quiet():
     with tempfile.TemporaryFile() as noise:
         for number, _ in saved:
             os.dup2(noise.fileno(), number)
+        # In a notebook Python's streams do not lead to the descriptors: they are redirected by themselves.
+        text = open(os.dup(noise.fileno()), "w", encoding="utf-8", errors="replace", buffering=1)
         try:
-            yield
+            with text, redirect_stdout(text), redirect_stderr(text):
+                yield
         except BaseException as error:
             _flush()
             noise.seek(0)

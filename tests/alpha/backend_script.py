@@ -1,10 +1,11 @@
-"""prefold + fit + settle on whatever backend KERAS_BACKEND names; prints one JSON document. Run by test_backends.py."""
+"""prefold + fit + settle + fold on whatever backend KERAS_BACKEND names; prints one JSON document. Run by test_backends.py."""
 
 import json
 
 import keras
 import numpy as np
 
+import tfold
 from tfold.alpha import AlphaPenalty, AlphaSchedule, AlphaSettled, alpha_layers, alphas, prefold, settle
 
 keras.utils.set_random_seed(0)
@@ -54,6 +55,7 @@ history = f_alpha.fit(
 ).history
 
 settled = settle(f_alpha)
+folded = tfold.fold(f_alpha, policy="always")
 f_alpha.save("f_alpha.keras")
 loaded = keras.models.load_model("f_alpha.keras")
 print(
@@ -65,6 +67,8 @@ print(
             "epochs": steps.values,
             "strength": history["alpha/strength"],
             "settled": float(np.abs(settled.predict(images, verbose=0) - f_alpha.predict(images, verbose=0)).max()),
+            "folded": float(np.abs(folded.model.predict(images, verbose=0) - settled.predict(images, verbose=0)).max()),
+            "depth": [folded.report.before.depth, folded.report.after.depth],
             "loaded": alphas(loaded) == alphas(f_alpha),
             "left": len(alphas(settled)),
         }

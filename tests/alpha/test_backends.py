@@ -29,4 +29,6 @@ def test_the_whole_way(backend, tmp_path):
     assert max(warm.values()) < 0.5  # with λ_c = 0 only the task moves them
     assert set(found["alphas"].values()) == {1.0}  # 0.02 · 5 · 2α a step, and nothing the task could say against it
     assert len(found["epochs"]) < 8  # AlphaSettled has stopped it
+    # conv, bn and depthwise are one convolution now; the pooling stands before the dense layer.
+    assert found["folded"] <= 1e-5 and found["depth"] == [3, 2]
     assert found["settled"] <= 1e-5 and found["left"] == 0 and found["loaded"]

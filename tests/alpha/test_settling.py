@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfold.alpha import AlphaActivation, alphas, prefold, settle
-from tfold.alpha.topology import is_graph_model
+from tfold.graph.calls import is_graph_model
 
 layers = keras.layers
 

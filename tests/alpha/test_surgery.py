@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfold.alpha import AlphaActivation, AlphaPenalty, alpha_layers, alphas, prefold
-from tfold.alpha.topology import read_topology
+from tfold.graph.calls import read_calls
 from tfold.errors import BadInputError
 
 layers = keras.layers
@@ -19,12 +19,12 @@ EXPECTED = {
 
 
 def test_computes_the_same_and_leaves_the_callers_model_alone(model, outputs_of):
-    before, calls = outputs_of(model), [call.path for call in read_topology(model).calls]
+    before, calls = outputs_of(model), [call.path for call in read_calls(model).calls]
     weights = [np.array(weight) for weight in model.get_weights()]
     f_alpha = prefold(model)
     for old, new in zip(before, outputs_of(f_alpha), strict=True):
         np.testing.assert_array_equal(old, new)
-    assert [call.path for call in read_topology(model).calls] == calls
+    assert [call.path for call in read_calls(model).calls] == calls
     for layer in alpha_layers(f_alpha).values():
         layer.alpha.assign(0.5)
     assert max(np.abs(old - new).max() for old, new in zip(before, outputs_of(f_alpha), strict=True)) > 1e-4

@@ -6,6 +6,7 @@ With TensorFlow loaded it also runs one of them in both runtimes, because that i
 import sys
 from pathlib import Path
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,19 @@ def convert(model, path, **settings):
     for name, value in settings.items():
         setattr(converter, name, value)
     path.write_bytes(converter.convert())
+
+
+def of_version(source, path, version):
+    """Writes a .tflite file whose dense layers ask for another version of their op."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(source.read_bytes(), 0))
+    for code in model.operatorCodes:
+        if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
+            code.version = version
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
 
 
 def main(folder: Path):
@@ -41,6 +55,7 @@ def main(folder: Path):
         inference_input_type=tf.int8,
         inference_output_type=tf.int8,
     )
+    of_version(folder / "conv.tflite", folder / "newer.tflite", 12)  # known to LiteRT, not to tflite-runtime 2.14
     fixed = keras.Input((12, 12, 3), batch_size=1)
     convert(keras.Model(fixed, conv(fixed)), folder / "fixed.tflite")
 

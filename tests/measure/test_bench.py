@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfold.errors import BadInputError
-from tfold.measure import Measurement, bench
+from tfold.measure import Measurement, available_runtimes, bench
 from tfold.measure.errors import UnsupportedModelError
 from tfold.measure.session import SHORT_NS
 
@@ -96,6 +96,7 @@ def test_a_model_that_cannot_run_is_found_before_anything_is_timed(models):
         ({"max_seconds": 0}, "max_seconds=0"),
         ({"min_time": -1}, "min_time=-1"),
         ({"min_time": float("nan")}, "min_time=nan"),
+        ({"warmup": float("inf")}, "warmup=inf"),
     ],
 )
 def test_impossible_settings_are_refused(models, wrong, message):
@@ -106,3 +107,12 @@ def test_impossible_settings_are_refused(models, wrong, message):
 def test_no_model_is_refused():
     with pytest.raises(BadInputError, match="Received: none"):
         bench([])
+
+
+@pytest.mark.skipif(available_runtimes()["tflite-runtime"].version is None, reason="tflite-runtime is not installed")
+def test_of_all_runtimes_those_that_can_run_the_model_are_measured(models):
+    result = bench(models / "newer.tflite", "all", blocks=1, runs=1, min_time=0)
+    assert [measurement.runtime for measurement in result.measurements] == ["litert"]
+    assert "FULLY_CONNECTED version 12" in result.to_json()["unable"]["tflite-runtime"]
+    with pytest.raises(UnsupportedModelError, match="FULLY_CONNECTED version 12"):
+        bench(models / "newer.tflite", "tflite-runtime", blocks=1, runs=1, min_time=0)

@@ -56,7 +56,7 @@ def test_a_missing_runtime_says_how_to_get_it(bare_python):
     assert versions == "[None, None]"
     assert litert == "RuntimeNotFoundError Runtime litert: not installed: pip install ai-edge-litert."
     if sys.version_info[:2] <= (3, 11):
-        assert tflite.endswith("not installed: pip install 'tfold[tflite-runtime]'.")
+        assert tflite.endswith("not installed: pip install tflite-runtime==2.14.0 'numpy<2'.")
     assert "litert" in both and "tflite-runtime" in both
 
 

@@ -10,7 +10,7 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 
 import keras
 
-from tfold.alpha.topology import is_graph_model, view
+from tfold.graph.calls import is_graph_model, view
 from tfold.errors import BadInputError
 
 
@@ -57,6 +57,12 @@ class _Copier:
     def _copy_sequential(self, model):
         layers = [substitute for layer in model.layers for substitute in self.substitutes(layer)]
         inputs = _clone_inputs(keras.Model(model.inputs, model.outputs, name=model.name))
+        if len({id(layer) for layer in layers}) < len(layers):
+            # Tied activations are calls of one layer, which a Sequential model cannot have.
+            outputs = inputs[0]
+            for layer in layers:
+                outputs = layer(outputs)
+            return keras.Model(inputs[0], outputs, name=model.name)
         # Keras refuses to call a Sequential model without layers.
         return keras.Sequential([*inputs, *(layers or [keras.layers.Identity()])], name=model.name)
 

@@ -12,11 +12,10 @@ import math
 import keras
 
 from tfold.alpha.activation import AlphaActivation
-from tfold.alpha.checks import check_graph_model
 from tfold.alpha.reading import alphas
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.sites import is_linear_layer
-from tfold.alpha.topology import read_topology
+from tfold.alpha.topology import Topology, sources
 from tfold.errors import BadInputError
 
 NEGLIGIBLE = 1e-6
@@ -45,7 +44,6 @@ def settle(model, threshold=0.9, leaky=False):
     Raises:
         ValueError: If the threshold is not between 0 and 1, an α is no number, or the model is subclassed or not built.
     """
-    check_graph_model(model, "settle")
     if not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
         raise BadInputError(f"settle needs 0 < threshold < 1. Received: threshold={threshold!r}. The paper uses 0.9.")
     broken = [name for name, alpha in alphas(model).items() if not math.isfinite(alpha)]
@@ -54,7 +52,7 @@ def settle(model, threshold=0.9, leaky=False):
             f"settle needs every α to be a number. Received: NaN in {broken}. The training has diverged: train again "
             "with a lower learning rate, or add keras.callbacks.TerminateOnNaN()."
         )
-    topology = read_topology(model)
+    topology = Topology(model)
     outputs = {id(call.op) for call in topology.outputs}
     reunited, absorbed = _reunions(topology, lambda layer: _stays_original(layer, threshold, leaky))
 
@@ -96,10 +94,10 @@ def _reunions(topology, stays_original):
     for layer in {call.op: None for call in topology.calls if isinstance(call.op, AlphaActivation)}:
         if not layer.fused or not stays_original(layer):
             continue
-        sources = {source.op for call in topology.calls_of(layer) for source in call.inputs}
-        if len(sources) != 1:
+        before = {source.op for call in topology.calls_of(layer) for source in sources(call)}
+        if len(before) != 1:
             continue
-        (linear,) = sources
+        (linear,) = before
         calls = topology.calls_of(linear)
         only_consumer = all({user.op for user in topology.consumers[call]} == {layer} for call in calls)
         # The graph may have been changed since prefold: put σ back only where that says the same.

@@ -15,14 +15,13 @@
 import keras
 
 from tfold.alpha.activation import AlphaActivation
-from tfold.alpha.checks import check_graph_model
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alpha_layers, alphas
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
 from tfold.alpha.settling import settle
 from tfold.alpha.ties import tied
-from tfold.alpha.topology import read_topology
+from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
 
 __all__ = ["alpha_layers", "alphas", "prefold", "settle"]
@@ -68,14 +67,13 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
     Raises:
         ValueError: If the model is subclassed or not built, a name is unknown, or no activation can have an α.
     """
-    check_graph_model(model, "prefold")
     penalty = AlphaPenalty() if penalty is None else penalty
     if not isinstance(penalty, AlphaPenalty):
         raise BadInputError(
             f"prefold needs `penalty` to be an AlphaPenalty. Received: penalty={penalty!r}. "
             "Pass AlphaPenalty(strength=0.25), or strength=0.0 for none."
         )
-    topology = read_topology(model)
+    topology = Topology(model)
     sites, left = select_sites(topology, only, skip)
     if not sites and not any(isinstance(call.op, AlphaActivation) for call in topology.calls):
         reasons = "; ".join(f"'{path}' is {reason}" for path, reason in left.items()) or "it has none"

@@ -65,6 +65,8 @@ def bench_command(models, runtime, threads, blocks, runs, min_time, warmup, max_
             f"{m.spread:>7.1%}",
             as_json,
         )
+    for name, why in result.unable.items():
+        common.say(f"{name} is left out: {why}", as_json)
     for (name, count), ratio in result.ratios.items():
         shown = "" if ratio.differs else ", no difference shown"
         common.say(

@@ -5,6 +5,16 @@ from tfold.errors import TfoldError
 from tfold.files import whole
 
 
+def check_matplotlib():
+    """Raise `TfoldError` where there is no matplotlib: before the training, not after it."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise TfoldError(
+            "The picture is drawn with matplotlib. Received: no matplotlib. Install it: pip install matplotlib."
+        ) from error
+
+
 def draw(history, report, path, threshold=0.9):
     """Write a PNG with one line an α.
 
@@ -14,12 +24,7 @@ def draw(history, report, path, threshold=0.9):
         path: the file.
         threshold: τ, drawn as a dashed line.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise TfoldError(
-            "The picture is drawn with matplotlib. Received: no matplotlib. Install it: pip install 'tfold[demo]'."
-        ) from error
+    import matplotlib
     from matplotlib.figure import Figure
 
     names = list(history[0]["alphas"])

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from tfold.errors import BadInputError
+from tfold.measure.errors import UnsupportedModelError
 from tfold.measure.host import TIMEOUT_S, Worker
 from tfold.measure.machine import describe_machine
 from tfold.measure.measurement import Measurement
@@ -53,7 +54,7 @@ def bench(
 
     Args:
         paths: one file or several; the same one twice shows what this machine calls equal (an A/A comparison).
-        runtime: a key of `RUNTIMES`, or `"all"` for every one that is installed.
+        runtime: a key of `RUNTIMES`, or `"all"` for every one that is installed and can run the models.
         threads: how many threads, or several such numbers.
         blocks, runs, min_time, warmup, max_seconds: see `Schedule`.
         confidence: of the ratio's interval.
@@ -82,14 +83,21 @@ def bench(
     schedule.check(len(files))
     combinations = [(name, count) for name in resolve(runtime) for count in counts]
     say = _counted(progress, len(combinations) * (blocks + 1) * len(files))
-    measurements, ratios = [], {}
+    measurements, ratios, unable = [], {}, {}
     for name, count in combinations:
-        measured = _measure(files, name, count, schedule, seed, timeout, say)
+        try:
+            measured = _measure(files, name, count, schedule, seed, timeout, say)
+        except UnsupportedModelError as error:
+            if runtime != "all" or len({*unable, name}) == len({each for each, _ in combinations}):
+                raise
+            unable[name] = str(error)  # an old runtime need not know every op: the others still tell
+            say(None, (blocks + 1) * len(files) - 1)
+            continue
         measurements += measured
         if len(files) == 2:
             ratios[name, count] = bootstrap_ratio(*(m.blocks for m in measured), confidence=confidence, seed=seed)
     say("done")
-    return BenchResult(tuple(measurements), ratios, describe_machine())
+    return BenchResult(tuple(measurements), ratios, describe_machine(), unable)
 
 
 def _measure(files, runtime, threads, schedule: Schedule, seed, timeout, say) -> list[Measurement]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tfold.measure.measurement import Measurement
 from tfold.measure.statistics import Ratio
@@ -16,11 +16,13 @@ class BenchResult:
         measurements: one for each runtime, number of threads and model, in this order.
         ratios: for exactly two models, the second ÷ the first by (runtime, threads); empty otherwise.
         machine: where it was measured, see `describe_machine`.
+        unable: asked for all runtimes, those that cannot run the models, and why.
     """
 
     measurements: tuple[Measurement, ...]
     ratios: dict[tuple[str, int], Ratio]
     machine: dict
+    unable: dict = field(default_factory=dict)
 
     @property
     def ratio(self) -> Ratio | None:
@@ -39,6 +41,8 @@ class BenchResult:
             "machine": self.machine,
             "results": [measurement.to_json() for measurement in self.measurements],
         }
+        if self.unable:
+            document["unable"] = self.unable
         if ratios:
             document["ratio"] = {ratio["runtime"]: ratio for ratio in reversed(ratios)}
             document["ratios"] = ratios

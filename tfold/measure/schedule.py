@@ -7,6 +7,7 @@ first by shorter blocks, then by fewer rounds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tfold.errors import BadInputError
@@ -37,8 +38,9 @@ class Schedule:
         if self.blocks < least:
             raise BadInputError(f"{models} model(s) need at least {least} blocks. Received: blocks={self.blocks}. "
                                 "Use the default, blocks=20.")
-        if self.runs < 1 or not self.max_seconds > 0 or not self.min_time >= 0 or not self.warmup >= 0:
-            raise BadInputError(f"A block has at least 1 run, and durations are not negative. Received: {self}. "
+        endless = not all(map(math.isfinite, (self.max_seconds, self.min_time, self.warmup)))
+        if self.runs < 1 or endless or self.max_seconds <= 0 or self.min_time < 0 or self.warmup < 0:
+            raise BadInputError(f"A block has at least 1 run, and durations are finite, not negative. Received: {self}. "
                                 "Leave them at their defaults.")
 
     def longest_block(self, models: int) -> float:

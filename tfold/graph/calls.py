@@ -1,0 +1,248 @@
+"""The calls that a Keras model consists of: the only reader of Keras' graph structure.
+
+    read_calls(model).calls       in an order in which each stands behind those it reads
+
+What is connected to what comes from `model.get_config()`, where the arguments of every call are written down. Nested
+Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
+"backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
+"""
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, NamedTuple
+
+import keras
+
+from tfold.errors import BadInputError
+from tfold.graph.ir import Slot
+from tfold.graph.keras_config import leaves, output_key, parsed, with_slots
+
+
+class Tensor(NamedTuple):
+    """Output number `index` of a call."""
+
+    call: Any
+    index: int = 0
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of one layer or operation.
+
+    Attributes:
+        op: the Keras layer or operation; None for an input of the network.
+        path: its name, behind the names of the models around it: "backbone/relu".
+        reads: the `Tensor`s it takes.
+        args, kwargs: its arguments, with a `Slot` for each tensor, numbered as in `reads`.
+        in_shapes, out_shapes: a shape for each tensor, batch first, None where unknown.
+        dtype: of its first input; for an input of the network, its own.
+        input_layer: for an input of the network its InputLayer, where the model shows one.
+    """
+
+    op: Any
+    path: str
+    reads: list = field(default_factory=list)
+    args: tuple = ()
+    kwargs: dict = field(default_factory=dict)
+    in_shapes: tuple = ()
+    out_shapes: tuple = (None,)
+    dtype: str = "float32"
+    input_layer: Any = None
+
+    @property
+    def name(self):
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def is_nested(self):
+        return "/" in self.path
+
+
+@dataclass
+class Calls:
+    """All calls of a network, the `Tensor`s it returns, and how its inputs and outputs are nested, with `Slot`s."""
+
+    calls: list
+    outputs: list
+    structure: tuple
+
+    def __post_init__(self):
+        self.times = {}
+        for call in self.calls:
+            if call.op is not None:
+                self.times[id(call.op)] = self.times.get(id(call.op), 0) + 1
+
+    def is_repeated(self, op):
+        """Whether a layer is called more than once, counting the calls of the models around it."""
+        return self.times[id(op)] > 1
+
+
+def is_graph_model(op):
+    """Whether `op` is a Functional or Sequential model, so that its layers say all that it computes."""
+    if isinstance(op, keras.Sequential):
+        return type(op).call is keras.Sequential.call
+    # keras.Model(inputs, outputs) is a keras.Function; a subclass with its own `call` computes something else.
+    return isinstance(op, keras.Model) and isinstance(op, keras.Function) and type(op).call is _Functional.call
+
+
+# The class of keras.Model(inputs, outputs) has no public name.
+_Functional = type(keras.Model(*[keras.Input((1,), name="probe")] * 2, name="probe"))
+
+
+def view(model):
+    """A plain Functional model over the very same layers and tensors: uncompiled, whatever `model`'s class."""
+    return keras.Model(model.input, model.output, name=model.name)
+
+
+def check_graph_model(model):
+    """Raise `BadInputError`, with the way out, unless `model` is a built Functional or Sequential model."""
+    if not isinstance(model, keras.Model):
+        raise BadInputError(
+            f"tfold reads Keras 3 models. Received: {type(model).__module__}.{type(model).__name__}. "
+            "Pass a keras.Model, or load one with keras.models.load_model(path)."
+        )
+    if not is_graph_model(model):
+        raise BadInputError(
+            "tfold reads Functional and Sequential models, whose layers and connections can be seen. "
+            f"Received: {model.name!r}, a subclassed model ({type(model).__name__}). Rebuild it with "
+            "keras.Model(inputs, outputs), e.g. x = keras.Input(shape); keras.Model(x, model.call(x))."
+        )
+    if not model.built or not model.inputs:
+        raise BadInputError(
+            f"A model has to know its input shape. Received: {model.name!r}, which is not built. "
+            "Begin it with keras.Input(shape), or call model.build(shape)."
+        )
+
+
+def read_calls(model):
+    """Read a built Functional or Sequential model.
+
+    Returns:
+        `Calls`, the inputs first.
+
+    Raises:
+        BadInputError: the model is no such model, or one of its layers cannot write down its configuration.
+    """
+    check_graph_model(model)
+    calls = []
+    if isinstance(model, keras.Sequential):
+        tensor = model.inputs[0]
+        calls.append(_input(tensor.name, tuple(tensor.shape), tensor.dtype, None))
+        outputs = _sequential(model, [Tensor(calls[0])], tuple(tensor.shape), "", calls)
+        return Calls(calls, outputs, (Slot(0), Slot(0)))
+    config = _config(model)
+    flat_inputs = []
+    input_structure = with_slots(config["input_layers"], flat_inputs)
+    layers = {layer.name: layer for layer in model.layers}
+    for name, _, _ in flat_inputs:
+        calls.append(_input(name, tuple(layers[name].batch_shape), layers[name].dtype, layers[name]))
+    outputs = _functional(model, config, [Tensor(call) for call in calls], "", calls)
+    return Calls(calls, outputs, (input_structure, with_slots(config["output_layers"], [])))
+
+
+def _input(name, shape, dtype, layer):
+    dtype = keras.backend.standardize_dtype(dtype)
+    return Call(None, name, out_shapes=(shape,), dtype=dtype, input_layer=layer)
+
+
+def _sequential(model, sources, shape, prefix, calls):
+    for layer in model.layers:
+        try:
+            after = tuple(layer.compute_output_shape(shape)) if shape is not None else None
+        except Exception:  # a layer that cannot tell its shape beforehand: unknown is always safe
+            after = None
+        sources = _apply(Call(layer, prefix + layer.name, sources, (Slot(0),), {}, (shape,), (after,),
+                              model.compute_dtype), calls)
+        shape = sources[0].call.out_shapes[sources[0].index] or after
+    return sources
+
+
+def _functional(model, config, sources, prefix, calls):
+    """Append the calls made inside a Functional model fed with `sources`; return the tensors it returns."""
+    operations = {operation.name: operation for operation in model.operations}
+    tensors = {(name, 0, 0): source for source, (name, _, _) in zip(sources, leaves(config["input_layers"]), strict=True)}
+    written, shapes, dtypes = {}, {}, {}
+    for layer in config["layers"]:
+        for index, inbound in enumerate(layer["inbound_nodes"]):
+            keys = []
+            args = parsed(inbound["args"], keys, shapes, dtypes)
+            kwargs = {name: parsed(value, keys, shapes, dtypes) for name, value in inbound["kwargs"].items()}
+            written[layer["name"], index] = keys, tuple(args), kwargs
+    returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
+    for key, tensor in zip(returned, model.outputs, strict=True):
+        shapes.setdefault(key, tuple(tensor.shape))
+    widths = {}
+    for name, index, position in shapes:
+        widths[name, index] = max(widths.get((name, index), 1), position + 1)
+    for name, index in _ordered(model, written):
+        keys, args, kwargs = written[name, index]
+        call = Call(
+            operations[name],
+            prefix + name,
+            [tensors[key] for key in keys],
+            args,
+            kwargs,
+            tuple(shapes[key] for key in keys),
+            tuple(shapes.get((name, index, i)) for i in range(widths.get((name, index), 1))),
+            dtypes[keys[0]] if keys else "float32",
+        )
+        tensors.update({(name, index, i): tensor for i, tensor in enumerate(_apply(call, calls))})
+    return [tensors[key] for key in returned]
+
+
+def _apply(call, calls):
+    """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
+    order = _positions(call.args) if is_graph_model(call.op) and _changes_nothing(call.kwargs) else None
+    if order is not None and len(order) == len(call.reads):
+        reads = [call.reads[position] for position in order]
+        if isinstance(call.op, keras.Sequential):
+            return _sequential(call.op, reads, call.in_shapes[0], f"{call.path}/", calls)
+        return _functional(call.op, _config(call.op), reads, f"{call.path}/", calls)
+    calls.append(call)
+    return [Tensor(call, i) for i in range(len(call.out_shapes))]
+
+
+def _positions(structure):
+    """The `Slot`s in a call's arguments in the order of a nested model's inputs; None if there is anything else."""
+    if isinstance(structure, Slot):
+        return [structure]
+    if isinstance(structure, dict):
+        structure = [structure[key] for key in sorted(structure)]
+    if not isinstance(structure, (list, tuple)):
+        return None
+    parts = [_positions(item) for item in structure]
+    return None if None in parts else sum(parts, [])
+
+
+def _changes_nothing(kwargs):
+    # training=False asks for what a network computes at inference anyway; a mask or training=True changes it.
+    return all(value is None or (name == "training" and value is False) for name, value in kwargs.items())
+
+
+def is_plain_call(args, kwargs, count):
+    """Whether a call gives `count` tensors by position, alone or in one list, in order, and nothing else that matters."""
+    tensors = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
+    is_in_order = tensors == list(range(count)) and all(isinstance(tensor, Slot) for tensor in tensors)
+    return is_in_order and _changes_nothing(kwargs)
+
+
+def _config(model):
+    try:
+        # A subclass may write down what it likes; its layers and tensors are a plain model's.
+        return (model if type(model) is _Functional else view(model)).get_config()
+    except NotImplementedError as error:
+        raise BadInputError(
+            f"Every layer must be able to write down its configuration. Received: {model.name!r}: "
+            f"{str(error).strip().splitlines()[0]} Implement get_config() in this layer's class."
+        ) from error
+
+
+def _ordered(model, written):
+    """The calls of one model in an order in which each stands behind those it reads."""
+    reads = {key: [source[:2] for source in keys if source[:2] in written] for key, (keys, _, _) in written.items()}
+    try:
+        return list(TopologicalSorter(reads).static_order())
+    except CycleError as error:
+        raise BadInputError(
+            f"The calls of a model must follow from its inputs. Received: {model.name!r}, with a cycle: "
+            f"{error.args[1]}. Rebuild the model from its inputs."
+        ) from error
