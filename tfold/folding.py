@@ -104,7 +104,7 @@ def _fold(model, rewriting, threshold, policy, check, sample):
     options = _options(threshold, policy)
     graph, report = capture(model), Report()
     report.before = figures(graph)
-    settled = any(node.op == "alpha" for node in graph)
+    settling = any(node.op == "alpha" and node.attrs["alpha"] not in (0, 1) for node in graph)
     passes.run(passes.SETTLING_PASSES, graph, report, options)
     original = graph.copy()
     passes.run(rewriting, graph, report, options)
@@ -112,19 +112,17 @@ def _fold(model, rewriting, threshold, policy, check, sample):
     report.after = figures(graph)
     report.homes = homes(graph)
     if check:
-        report.verification = _verified(model, original, folded, graph, made, sample, settled)
+        report.verification = _verified(original, folded, graph, made, sample)
+        if not settling:  # what was captured is the caller's model, too
+            verify(model, folded, sample=sample)
     return FoldResult(folded, report)
 
 
-def _verified(model, original, folded, graph, made, sample, settled):
-    """Compare at every rewritten tensor, and at the outputs."""
-    rewritten = _rewritten_tensors(graph, made)
-    origin = original.origin
-    if settled or any(ref not in origin for ref in rewritten):
-        # α settled, nested models, layers called twice: rebuild what the passes began with, to look inside.
-        model, origin = build_with_tensors(original)
-    pairs = [(ref.node, origin[ref], made[ref]) for ref in rewritten if ref in origin]
-    return verify(model, folded, pairs, sample)
+def _verified(original, folded, graph, made, sample):
+    """Compare with the network that the passes began with: at every rewritten tensor, and at the outputs."""
+    reference, tensors = build_with_tensors(original)
+    pairs = [(ref.node, tensors[ref], made[ref]) for ref in _rewritten_tensors(graph, made) if ref in tensors]
+    return verify(reference, folded, pairs, sample)
 
 
 def _rewritten_tensors(graph, made):

@@ -47,7 +47,7 @@ class Verification:
         return f"verified at {len(self.compared)} tensors, tolerance {self.tolerance:.0e}; worst: {self.worst}"
 
 
-def verify(original, folded, pairs, sample=None, seed=0):
+def verify(original, folded, pairs=(), sample=None, seed=0):
     """Run both networks on the same input and compare.
 
     Args:
@@ -62,15 +62,15 @@ def verify(original, folded, pairs, sample=None, seed=0):
         ParityError: they differ by more than rounding; names the first tensor where they part.
     """
     sample = random_input(original, seed) if sample is None else sample
-    outputs = list(zip(_names(original), keras.tree.flatten(original.output), keras.tree.flatten(folded.output),
-                       strict=True))
+    outputs = zip(_names(original), original.outputs, folded.outputs, strict=True)
     pairs = [*pairs, *outputs]
     before = _run(original, [a for _, a, _ in pairs], sample)
     after = _run(folded, [b for _, _, b in pairs], sample)
     compared = tuple(difference(name, a, b) for (name, _, _), a, b in zip(pairs, before, after, strict=True))
-    tolerance = max(TOLERANCE.get(keras.backend.standardize_dtype(t.dtype), 1e-5) for _, t, _ in pairs)
+    tolerance = max(TOLERANCE.get(dtype, 1e-5) for dtype in _precisions(original, pairs))
     for each in compared:
         if not each.relative <= tolerance:
+            _check_comparable(original, pairs, before, sample, tolerance)
             raise ParityError(
                 f"A fold must not change what the network computes (tolerance {tolerance:.0e}). "
                 f"Received: {each}, the first layer where the two part. Nothing was kept; please report this model, "
@@ -95,34 +95,62 @@ def difference(name, a, b):
 
 
 def random_input(model, seed=0, batch=1):
-    """Random input of the model's shapes and types: normal floats, small integers."""
+    """Random input of the model's shapes and types: normal floats, pixels for uint8, other integers 0 and 1."""
     rng = np.random.default_rng(seed)
 
     def one(tensor):
         shape = [batch if tensor.shape[0] is None else tensor.shape[0]]
         shape += [SIZE_WHERE_OPEN if n is None else n for n in tensor.shape[1:]]
         dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if dtype == "string":
+            raise BadInputError(
+                f"Random input is made of numbers. Received: {model.name!r}, whose input {tensor.name!r} takes text. "
+                "Pass sample=, an input it accepts."
+            )
         if dtype == "bool":
             return rng.integers(0, 2, shape).astype(bool)
         if dtype.startswith(("int", "uint")):
-            return rng.integers(0, 2, shape).astype(dtype)
+            return rng.integers(0, 256 if dtype == "uint8" else 2, shape).astype(dtype)
         return rng.normal(size=shape).astype("float32" if dtype == "bfloat16" else dtype)
 
-    return keras.tree.map_structure(one, model.input)
+    return keras.tree.map_structure(one, _input(model))
 
 
 def _run(model, tensors, sample):
-    probe = keras.Model(model.input, tensors)
+    probe = keras.Model(_input(model), tensors)
     try:
-        results = probe(sample, training=False)
+        results = keras.tree.flatten(probe(sample, training=False))  # a lone tensor comes without its list
     except Exception as error:
         raise BadInputError(
             f"The fold is verified by running the network on random input. Received: {model.name!r}, which fails on "
-            f"it: {error}. Pass sample=, an input it accepts, or verify=False to go without the check."
+            f"it: {' '.join(str(error).split())} Pass sample=, an input it accepts, or verify=False to go without the check."
         ) from error
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(r, "float32") if "float16" in str(r.dtype) else r))
             for r in results]
 
 
+def _precisions(model, pairs):
+    return {keras.backend.standardize_dtype(tensor.dtype) for _, tensor, _ in pairs} | {
+        layer.compute_dtype for layer in model.layers}
+
+
+def _check_comparable(model, pairs, before, sample, tolerance):
+    """Raise `BadInputError` if the original itself gives no numbers, or other numbers each time it is run."""
+    again = _run(model, [a for _, a, _ in pairs], sample)
+    for (name, _, _), a, b in zip(pairs, before, again, strict=True):
+        what = "NaN or infinity" if not np.isfinite(a).all() else "other values each time it is run"
+        if not difference(name, a, b).relative <= tolerance:
+            raise BadInputError(
+                f"The fold is verified by comparing what two networks compute. Received: {model.name!r}, which gives "
+                f"{what} at {name}. Pass sample=, an input it is made for, or verify=False to go without the check."
+            )
+
+
+def _input(model):
+    # A Sequential model that was never called has no .input.
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
 def _names(model):
-    return [f"output {name}" for name in model.output_names]
+    names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
+    return [f"output {name}" for name in names]

@@ -9,14 +9,26 @@ _RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
 LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
 
 
+def may_have_weights(function):
+    """True for a layer used as a function, Dense(activation=PReLU()), unless it is known to have none.
+
+    Such a layer is built by the first run of the model, so its weights may not be there yet to be seen.
+    """
+    return isinstance(function, keras.Layer) and not _is_known(function)
+
+
+def _is_known(layer):
+    return type(layer).__name__ in LAYERS and type(layer).__module__.startswith("keras.")
+
+
 def read_function(function):
     """`(fn, params)` of an activation function, or of an activation layer used as one."""
     if function is None:
         return "linear", {}
     if isinstance(function, keras.Layer):
-        if type(function).__name__ in LAYERS and type(function).__module__.startswith("keras."):
+        if _is_known(function):
             return read_layer(function)
-        return "custom", {"function": function}
+        return "custom", {"function": type(function).from_config(function.get_config())}  # never the caller's layer
     name = keras.activations.serialize(function)
     if not isinstance(name, str) or keras.activations.get(name) is not function:
         return "custom", {"function": function}

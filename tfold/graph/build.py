@@ -41,6 +41,7 @@ class _Builder:
         self.graph = graph
         self.tensors = {}
         self.names = set()
+        self.labels = {node.label for node in graph}
         self.clones = {}
         self.fused = self._fusable_activations()
 
@@ -69,15 +70,20 @@ class _Builder:
             after = readers[0] if len(readers) == 1 else None
             if after is None or after.op != "activation" or not after.attrs.get("fused"):
                 continue
+            if node.shared and after.layer is not node.layer:
+                continue  # the layer's other calls may have no such activation behind them
             if activations.as_argument(after.attrs["fn"], after.attrs["params"]) is not None:
                 fused[node.name] = after.name
         return fused
 
-    def _name(self, node):
-        """A layer name that Keras and TensorFlow accept: neither takes "/" or "+"."""
-        wanted = node.label.replace("+", "-").replace("/", "_")
+    def _name(self, node, suffix=""):
+        """A layer name that Keras and TensorFlow accept: neither takes "/" or "+".
+
+        A suffix names a layer made beside the node's own; it takes no name that a layer of the network bears.
+        """
+        wanted = node.label.replace("+", "-").replace("/", "_") + suffix
         name, i = wanted, 0
-        while name in self.names:
+        while name in self.names or (suffix and name in self.labels):
             i += 1
             name = f"{wanted}_{i}"
         self.names.add(name)
@@ -95,8 +101,7 @@ class _Builder:
         if node.intact and id(node.layer) in self.clones:
             return self.clones[id(node.layer)](inputs[0])
         if node.intact:
-            changes = {"activation": keras.activations.serialize(activation) if callable(activation) else activation}
-            return self._clone(node, changes)(inputs[0])
+            return self._clone(node, {"activation": activation})(inputs[0])
         size = self.graph.size(node.inputs[0], node.map.rank)
         return build_linear.call(node.map, inputs[0], size, self._name, node, activation)
 
@@ -149,8 +154,8 @@ class _Builder:
         except Exception as error:
             raise TfoldError(
                 f"A layer is copied by its get_config() and from_config(). Received: {layer.name!r} "
-                f"({type(layer).__name__}), which fails with: {error}. Give the class a get_config() that returns "
-                "every argument of its __init__()."
+                f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
+                "get_config() that returns every argument of its __init__()."
             ) from error
         if isinstance(layer, keras.Layer) and layer.weights:
             clone = build_linear.Weighted(clone, layer.get_weights)

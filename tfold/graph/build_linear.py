@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfold.algebra.linear_map import LinearMap, same_padding
+from tfold.errors import TfoldError
 
 KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
         "depthwise_constraint", "trainable", "dtype")
@@ -21,7 +22,16 @@ class Weighted:
     def __call__(self, *args, **kwargs):
         result = self.layer(*args, **kwargs)
         if self.weights is not None:
-            self.layer.set_weights(self.weights())
+            weights = self.weights()
+            if len(weights) != len(self.layer.weights):
+                raise TfoldError(
+                    f"A layer is copied with its weights. Received: {self.layer.name!r} with {len(weights)} of them, "
+                    f"whose copy has {len(self.layer.weights)}. Build all weights in build(); put an activation that "
+                    "has some (PReLU) into the model as a layer of its own."
+                )
+            self.layer.set_weights(weights)
+            if isinstance(self.layer, keras.layers.Normalization):
+                self.layer.finalize_state()  # it computes with constants made from its weights
             self.weights = None
         return result
 
@@ -32,7 +42,7 @@ def call(linear, x, size, name, node, activation=None):
     Args:
         linear: the `LinearMap`.
         size: spatial size of `x`, None for unknown axes: decides whether its padding is "same".
-        name: function from a node to an unused layer name.
+        name: function from a node, and a suffix or none, to an unused layer name.
         node: the IR node: its label names the layer, its layer gives dtype, regularizers and trainability.
         activation: what `activation=` gets.
     """
@@ -47,10 +57,10 @@ def call(linear, x, size, name, node, activation=None):
         config = {**template.get_config(), "name": layer_name, "use_bias": bias is not None, "activation": activation}
         layer, kernel = type(template).from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
-        x, padding = _padded(linear, x, size, layer_name)
+        x, padding = _padded(linear, x, size, lambda: name(node, "_pad"))
         layer, kernel = _layer(linear, padding, bias is not None, activation, layer_name, settings)
     y = Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias])(x)
-    return y if border_map is None else _constant_added(y, border_map, f"{layer_name}_border")
+    return y if border_map is None else _constant_added(y, border_map, name(node, "_border"))
 
 
 def call_affine(affine, x, name, template):
@@ -79,7 +89,7 @@ def _padded(linear, x, size, name):
         return x, "valid"
     if linear.padding is None or linear.padding == same_padding(size, linear.extent, linear.strides):
         return x, "same"
-    return zero_padding(linear.padding, f"{name}_pad")(x), "valid"
+    return zero_padding(linear.padding, name())(x), "valid"
 
 
 def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):

@@ -110,7 +110,6 @@ class Graph:
         name: the model's name.
         inputs: names of the input nodes, in the model's order.
         outputs: `Ref`s, in the model's order.
-        origin: for tensors that the captured model itself gives access to, its Keras tensor.
         structure: the model's inputs and its outputs as nested lists, tuples and dicts with `Slot`s in them.
     """
 
@@ -120,13 +119,11 @@ class Graph:
         self.inputs = []
         self.outputs = []
         self.structure = None
-        self.origin = {}
 
     def copy(self):
         """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
         other = Graph(self.name)
         other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
-        other.origin = dict(self.origin)
         other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}
         return other
 

@@ -48,4 +48,4 @@ def with_slots(structure, keys):
     if len(structure) == 3 and isinstance(structure[0], str):
         keys.append(tuple(structure))
         return Slot(len(keys) - 1)
-    return [with_slots(item, keys) for item in structure]
+    return type(structure)(with_slots(item, keys) for item in structure)

@@ -14,7 +14,7 @@ import numpy as np
 from tfold.algebra.affine import from_batch_norm
 from tfold.algebra.linear_map import LinearMap, same_padding
 from tfold.graph import activations
-from tfold.graph.ir import Slot
+from tfold.graph.calls import is_plain_call
 
 
 class Step(NamedTuple):
@@ -55,22 +55,12 @@ def _home(layer):
     return module
 
 
-def is_plain_call(args, kwargs, count):
-    """True if the call gives `count` tensors by position, alone or in one list, and nothing else that matters."""
-    tensors = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
-    # training=False asks for what the graph computes anyway; a mask or training=True changes it.
-    return (
-        tensors == list(range(count))
-        and all(isinstance(tensor, Slot) for tensor in tensors)
-        and all(value is None or (key == "training" and value is False) for key, value in kwargs.items())
-    )
-
-
 def _is_plain_layer(layer):
     return (
         getattr(layer, "data_format", None) != "channels_first"
         and getattr(layer, "quantization_mode", None) is None
         and not getattr(layer, "lora_enabled", False)
+        and not activations.may_have_weights(getattr(layer, "activation", None))
     )
 
 

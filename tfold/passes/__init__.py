@@ -5,7 +5,7 @@ refused. `run` checks the IR's rules after each.
 """
 from dataclasses import dataclass
 
-from tfold.passes.canonicalize import absorb_padding, drop_identities, settle_alphas
+from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, settle_alphas
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import merge_linear, normalize_maps
 
@@ -24,12 +24,29 @@ class Options:
 
 
 # α first: what it removes makes neighbours of linear layers, and the network without it is what a fold must preserve.
-SETTLING_PASSES = (settle_alphas, drop_identities)
+SETTLING_PASSES = (drop_unread, settle_alphas, drop_identities)
+
+
+def until_settled(*passes):
+    """A pass that runs others in rounds until none finds anything more to do; the last round's refusals count."""
+
+    def rounds(graph, report, options):
+        done = None
+        while done != len(report.folded):
+            done = len(report.folded)
+            report.forget_refusals()
+            for each in passes:
+                each(graph, report, options)
+                graph.validate()
+
+    return rounds
+
+
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
-# between the layers that merge.
+# between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
 BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, normalize_maps)
 MERGE_PASSES = (absorb_padding, merge_linear, normalize_maps)
-ALL_PASSES = (absorb_padding, fold_batch_norm, merge_linear, normalize_maps)
+ALL_PASSES = (until_settled(absorb_padding, fold_batch_norm, merge_linear), normalize_maps)
 
 
 def run(passes, graph, report, options):

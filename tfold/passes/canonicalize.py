@@ -1,11 +1,21 @@
 """One spelling for one thing, before the passes that look for patterns.
 
     alpha (α > τ) ─▶ nothing          alpha (else) ─▶ its activation        identity (dropout) ─▶ nothing
-    pad ─▶ conv   ⇒  conv with that padding
+    pad ─▶ conv   ⇒  conv with that padding            read by nothing ─▶ nothing
 """
 from dataclasses import replace
 
 RULE = "canonicalize"
+
+
+def drop_unread(graph, report, options):
+    """What no output depends on goes: a nested model may have outputs that the outer one does not use."""
+    read = {ref.node for ref in graph.outputs} | set(graph.inputs)
+    for node in reversed(list(graph)):
+        if node.name in read:
+            read |= {ref.node for ref in node.inputs}
+        else:
+            graph.remove(node)
 
 
 def settle_alphas(graph, report, options):

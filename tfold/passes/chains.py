@@ -57,7 +57,7 @@ def plan(graph, chain, policy):
     refusals = {}
     for start in range(n):
         source, merged = chain[start].inputs[0], outline(chain[start].map)
-        costs[start, start] = cost.of_map(merged, graph.size(source, merged.rank), policy)
+        costs[start, start] = cost.of_map(*_spread(merged, graph.shape(source)), policy)
         for end in range(start + 1, n):
             following = outline(chain[end].map)
             # Behind a dense layer, a convolution brings its axes: the input size has to be read with them.
@@ -68,7 +68,7 @@ def plan(graph, chain, policy):
                 if end == start + 1:
                     refusals[start] = refusal
                 break
-            costs[start, end] = cost.of_map(merged, size, policy)
+            costs[start, end] = cost.of_map(*_spread(merged, graph.shape(source)), policy)
     best, came_from = [0.0] + [np.inf] * n, [None] * (n + 1)
     for (start, end), price in sorted(costs.items(), key=lambda item: item[0][1]):
         if best[start] + price < best[end + 1]:
@@ -82,6 +82,13 @@ def plan(graph, chain, policy):
         refusals.setdefault(start - 1, Refusal(COSTS_MORE))
     kept = {start - 1 for start, _ in segments[1:]}
     return Plan(segments, best[n], {link: refusal for link, refusal in refusals.items() if link in kept})
+
+
+def _spread(linear, shape):
+    """A map and its input size: a dense layer on a feature map works at each of its pixels."""
+    if linear.rank == 0 and shape is not None:
+        linear = linear.with_rank(len(shape) - 2)
+    return linear, (None,) * linear.rank if shape is None else shape[1 : 1 + linear.rank]
 
 
 def outline(linear):

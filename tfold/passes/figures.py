@@ -30,8 +30,12 @@ def depth(graph):
 
 
 def _is_unknown_linear(node):
-    weights = getattr(node.layer, "trainable_weights", ()) if node.op == "opaque" else ()
+    weights = getattr(node.layer, "weights", ()) if node.op == "opaque" else ()
     return any(len(weight.shape) >= 2 for weight in weights)
+
+
+def _is_part_of_linear(node):
+    return node.op == "activation" and node.attrs.get("fused", False)
 
 
 def macs(graph):
@@ -48,14 +52,14 @@ def macs(graph):
 
 
 def parameters(graph):
-    """Numbers that the network holds, those of a batch norm's statistics included; shared ones count once."""
+    """As Keras counts: batch norm statistics included, shared weights once, a border map as the bias it stands for."""
     total, seen = 0, set()
     for node in graph:
         if node.op == "linear" and not node.intact:
-            total += node.map.kernel.size + (0 if node.map.bias is None else node.map.bias.size)
+            total += node.map.kernel.size + (0 if node.map.bias is None else node.map.outputs)
         elif node.op == "affine" and not node.intact:
             total += 4 * node.attrs["affine"].scale.size
-        elif id(node.layer) not in seen:
+        elif node.intact and not _is_part_of_linear(node) and id(node.layer) not in seen:
             seen.add(id(node.layer))
             total += sum(int(np.prod(weight.shape)) for weight in getattr(node.layer, "weights", ()))
     return total

@@ -12,22 +12,30 @@ RULE = "fold_batch_norm"
 
 def fold_batch_norm(graph, report, options):
     """Fold every batch norm that a neighbour can absorb; say why for each that stays."""
-    consumers = graph.consumers()
-    for node in graph:
-        if node.op != "affine":
-            continue
-        try:
-            if not node.attrs["affine"].is_finite:
-                raise Refusal(reasons.NOT_FINITE, "its variance is not positive")
-            try:
-                _fold_into_producer(graph, node, consumers, report)
-            except Refusal as backward:
+    folding = True
+    while folding:  # two batch norms that have become one may have a neighbour that neither had alone
+        folding, refusals, consumers = False, {}, graph.consumers()
+        for node in graph:
+            if node.op == "affine":
                 try:
-                    _fold_into_readers(graph, node, consumers, report)
-                except Refusal as forward:
-                    raise _both(backward, forward) from None
-        except Refusal as refusal:
-            report.refused(RULE, [node.label], refusal.reason, refusal.detail)
+                    _fold(graph, node, consumers, report)
+                    folding = True
+                except Refusal as refusal:
+                    refusals[node.name] = node, refusal
+    for node, refusal in refusals.values():
+        report.refused(RULE, [node.label], refusal.reason, refusal.detail)
+
+
+def _fold(graph, norm, consumers, report):
+    if not norm.attrs["affine"].is_finite:
+        raise Refusal(reasons.NOT_FINITE, "its variance is not positive")
+    try:
+        _fold_into_producer(graph, norm, consumers, report)
+    except Refusal as backward:
+        try:
+            _fold_into_readers(graph, norm, consumers, report)
+        except Refusal as forward:
+            raise _both(backward, forward) from None
 
 
 def _fold_into_producer(graph, norm, consumers, report):

@@ -107,8 +107,8 @@ def _merge_addition(graph, node, consumers, options, report, refusals):
     ]
     linear = add(maps)
     report.did(RULE, [*(m.label for m in members), node.label], f"merged into one {_describe(linear)}")
-    node.op, node.attrs, node.inputs = "linear", {"map": linear}, (source,)
     _take_over(node, [*members, node])
+    node.op, node.attrs, node.inputs = "linear", {"map": linear}, (source,)
     for member in members:
         graph.remove(member)
     return True

@@ -60,6 +60,10 @@ class Report:
     def refused(self, rule, nodes, reason, detail=""):
         self.entries.append(Entry(rule, tuple(nodes), reason, detail))
 
+    def forget_refusals(self):
+        """Before the same passes run once more: what was refused may now be possible."""
+        self.entries = self.folded
+
     @property
     def folded(self):
         """What was done."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfold.errors import BadInputError, ParityError
+from tfold.errors import BadInputError, ParityError, TfoldError
 from tfold.files import check_output, whole
 from tfold.graph.build import build
 from tfold.graph.capture import capture
@@ -64,7 +64,7 @@ def export(model, path, force=False, sample=None):
             f"α-activations are for training. Received: {model.name!r} with {len(left)} of them ({left[0]}, …). "
             "Fold the model first (tfold.fold), or settle them (tfold.settle)."
         )
-    single = build(with_batch_one(graph))
+    single = _built(with_batch_one(graph))
     content = _converted(single)
     with whole(path) as temporary:
         temporary.write_bytes(content)
@@ -86,6 +86,18 @@ def with_batch_one(graph):
     return graph
 
 
+def _built(graph):
+    try:
+        return build(graph)
+    except TfoldError:
+        raise
+    except Exception as error:  # a layer that counts on another batch size raises whatever it likes
+        raise BadInputError(
+            f"A .tflite file takes one input at a time. Received: {graph.name!r}, which cannot be built with batch 1: "
+            f"{_one_line(error)} Build the model without a batch size."
+        ) from error
+
+
 def _converted(model):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
@@ -96,30 +108,47 @@ def _converted(model):
         with quiet():
             return converter.convert()
     except Exception as error:  # the converter raises its own and MLIR's errors
-        flex = re.search(r"Flex ops: ([^\n]*)", str(error))
-        custom = re.search(r"Custom ops: ([^\n]*)", str(error))
-        found = ", ".join(m.group(1) for m in (flex, custom) if m)
+        found = ", ".join(re.findall(r"^(?:TF Select|Flex|Custom) ops: (.*)$", str(error), re.MULTILINE))
         if found:
             raise BadInputError(
                 f"The export uses TFLite's builtin ops alone. Received: {model.name!r}, which needs {found}. "
-                "Replace the layers these ops come from."
+                "Replace the layers these ops come from; layers that compute in float16 or float64 must use float32."
             ) from error
-        raise BadInputError(f"TFLite must be able to convert the model. Received: {error}") from error
+        raise BadInputError(
+            f"TFLite must be able to convert the model. Received: {model.name!r}, which it cannot: {_one_line(error)} "
+            "Export parts of it (keras.Model(inputs, inner tensor)) to find the layer."
+        ) from error
+
+
+def _one_line(error):
+    return " ".join(str(error).split())[:300].rstrip(".") + "."
 
 
 def _parity(model, path, sample):
     """The worst relative difference between Keras and the file, over all outputs."""
     sample = random_input(model) if sample is None else sample
     names = [tensor.name for tensor in keras.tree.flatten(model.input)]
-    inputs = {name: np.asarray(x) for name, x in zip(names, keras.tree.flatten(sample), strict=True)}
-    expected = model(sample, training=False)
+    try:
+        inputs = {name: np.asarray(x) for name, x in zip(names, keras.tree.flatten(sample), strict=True)}
+        expected = model(sample, training=False)
+    except Exception as error:  # whatever Keras makes of input that does not fit
+        raise BadInputError(
+            f"The export is checked by running the network. Received: {model.name!r}, which fails: {_one_line(error)} "
+            "Pass sample=, an input it accepts."
+        ) from error
     received = run_tflite(path, inputs)
     # TFLite names the outputs by their keys, or output_0, output_1… where the model gives no dict.
     keys = sorted(expected) if isinstance(expected, dict) and set(expected) == set(received) else [
         f"output_{i}" for i in range(len(received))]
     worst = 0.0
     for name, key, tensor in zip(model.output_names, keys, keras.tree.flatten(expected), strict=True):
-        found = difference(f"output {name}", np.asarray(keras.ops.convert_to_numpy(tensor)), received[key])
+        array = np.asarray(keras.ops.convert_to_numpy(tensor))
+        if not np.isfinite(array).all():
+            raise BadInputError(
+                f"The export is checked by comparing numbers. Received: {model.name!r}, which gives NaN or infinity at "
+                f"output {name}. Pass sample=, an input it is made for."
+            )
+        found = difference(f"output {name}", array, received[key])
         if not found.relative <= TOLERANCE:
             raise ParityError(
                 f"The .tflite file must compute what Keras computes (tolerance {TOLERANCE:.0e}). Received: {found}. "

@@ -1,0 +1,84 @@
+"""What tests of several packages share: random weights, and the comparison that every fold must pass."""
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("tfold", deadline=None, derandomize=True)
+settings.load_profile("tfold")
+
+
+@pytest.fixture(scope="session")
+def randomize():
+    """A function that gives a model random biases and batch norm statistics: fresh ones hide mistakes."""
+
+    def randomized(model, seed=0):
+        import keras
+
+        rng = np.random.default_rng(seed)
+        for layer in _layers_of(model):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                n = layer.moving_mean.shape[0]
+                layer.moving_mean.assign(rng.normal(size=n))
+                layer.moving_variance.assign(rng.uniform(0.5, 2, n))
+                if layer.scale:
+                    layer.gamma.assign(rng.uniform(0.5, 1.5, n) * rng.choice([-1, 1], n))
+                if layer.center:
+                    layer.beta.assign(rng.normal(size=n))
+            elif hasattr(getattr(layer, "bias", None), "assign"):
+                layer.bias.assign(rng.normal(size=layer.bias.shape))
+        return model
+
+    return randomized
+
+
+@pytest.fixture(scope="session")
+def relative_difference():
+    """A function: max |a − b| ÷ max |a| of two models over all outputs, on one input."""
+
+    def difference(model, other, x):
+        before, after = _outputs(model, x), _outputs(other, x)
+        assert [a.shape for a in before] == [b.shape for b in after]
+        assert [a.dtype for a in before] == [b.dtype for b in after]
+        return max(
+            float(np.abs(a.astype(float) - b.astype(float)).max() / (np.abs(a).max() or 1.0))
+            for a, b in zip(before, after, strict=True)
+        )
+
+    return difference
+
+
+@pytest.fixture(scope="session")
+def fold_checked(randomize, relative_difference):
+    """A function that folds with random weights and checks what every fold must keep; returns the `FoldResult`."""
+
+    def fold(model, tolerance=1e-5, seed=0, how=None, **options):
+        import tfold
+        from tfold.verification import random_input
+
+        randomize(model, seed)
+        weights, config = [w.copy() for w in model.get_weights()], model.get_config()
+        result = (how or tfold.fold)(model, **options)
+        x = random_input(model, seed=seed + 1, batch=2)
+        assert relative_difference(model, result.model, x) <= tolerance
+        assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+        assert str(config) == str(model.get_config())
+        assert result.report.before.parameters == model.count_params()
+        assert result.report.after.parameters == result.model.count_params()
+        return result
+
+    return fold
+
+
+def _layers_of(model):
+    for layer in model.layers:
+        yield from _layers_of(layer) if hasattr(layer, "layers") else [layer]
+
+
+def _outputs(model, x):
+    import keras
+
+    return [np.asarray(keras.ops.convert_to_numpy(t)) for t in keras.tree.flatten(model(x, training=False))]

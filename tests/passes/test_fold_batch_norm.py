@@ -1,0 +1,235 @@
+"""One-rule graphs around a batch norm: what must become of each."""
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfold
+from tfold import reasons
+from tfold.folding import fold_plan
+from tfold.graph.capture import capture
+
+BN = layers.BatchNormalization
+
+
+def chain(*stack, shape=(8, 8, 3)):
+    x = y = keras.Input(shape)
+    for layer in stack:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+def ops_of(model):
+    return [node.op for node in capture(model)][1:]
+
+
+FOLDED = {
+    # batch norm behind
+    "conv, bn": ([layers.Conv2D(4, 3), BN()], ["linear"]),
+    "conv without bias, bn": ([layers.Conv2D(4, 3, use_bias=False), BN()], ["linear"]),
+    "strided same conv, bn": ([layers.Conv2D(4, 3, strides=2, padding="same"), BN()], ["linear"]),
+    "grouped conv, bn": ([layers.Conv2D(6, 3, groups=3), BN()], ["linear"]),
+    "dilated conv, bn": ([layers.Conv2D(4, 2, dilation_rate=2, padding="same"), BN()], ["linear"]),
+    "depthwise, bn": ([layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), BN()], ["linear"]),
+    "separable, bn": ([layers.SeparableConv2D(8, 3), BN()], ["linear", "linear"]),
+    "transposed, bn": ([layers.Conv2DTranspose(4, 3, strides=2, padding="same"), BN()], ["linear"]),
+    "dense on a feature map, bn": ([layers.Dense(4), BN()], ["linear"]),
+    "bn without scale": ([layers.Conv2D(4, 3), BN(scale=False)], ["linear"]),
+    "bn without centre": ([layers.Conv2D(4, 3), BN(center=False)], ["linear"]),
+    "bn without both": ([layers.Conv2D(4, 3), BN(scale=False, center=False)], ["linear"]),
+    # between two: the one before takes it
+    "conv, bn, relu": ([layers.Conv2D(4, 3), BN(), layers.ReLU()], ["linear", "activation"]),
+    # batch norm in front
+    "bn, valid conv": ([BN(), layers.Conv2D(4, 3, strides=2)], ["linear"]),
+    "bn, 1×1 same conv": ([BN(), layers.Conv2D(4, 1, padding="same")], ["linear"]),
+    "bn, grouped conv": ([BN(), layers.Conv2D(6, 3, groups=3)], ["linear"]),
+    "bn, depthwise": ([BN(), layers.DepthwiseConv2D(3, depth_multiplier=2)], ["linear"]),
+    "bn, dense": ([BN(), layers.Dense(4)], ["linear"]),
+    "relu, bn, conv": ([layers.ReLU(), BN(), layers.Conv2D(4, 3)], ["activation", "linear"]),
+    "conv with relu, bn, conv": (
+        [layers.Conv2D(4, 3, activation="relu"), BN(), layers.Conv2D(4, 3)], ["linear", "activation", "linear"]),
+    # several
+    "bn, bn": ([BN(), BN()], ["affine"]),
+    "conv, bn, bn": ([layers.Conv2D(4, 3), BN(), BN()], ["linear"]),
+    "bn, bn, conv": ([BN(), BN(), layers.Conv2D(4, 3)], ["linear"]),
+    "bn, bn, bn, relu": ([BN(), BN(), BN(), layers.ReLU()], ["affine", "activation"]),
+    "conv, dropout, bn": ([layers.Conv2D(4, 3), layers.Dropout(0.5), BN()], ["linear"]),
+    "bn, conv, bn": ([BN(), layers.Conv2D(4, 3), BN()], ["linear"]),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_folded(name, fold_checked):
+    stack, ops = FOLDED[name]
+    model = chain(*[type(layer).from_config(layer.get_config()) for layer in stack])
+    result = fold_checked(model, how=tfold.fold_batch_norm)
+    assert ops_of(result.model) == ops
+    assert result.report.after.batch_norms == ops.count("affine")
+    assert not any(type(layer).__name__ == "ZeroPadding2D" for layer in result.model.layers)
+    if "affine" not in ops:
+        assert result.report.refusals == []
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("before", [True, False])
+def test_in_every_dimension(rank, before, fold_checked):
+    conv = getattr(layers, f"Conv{rank}D")(3, 2)
+    model = chain(*([BN(), conv] if before else [conv, BN()]), shape=(*(5,) * rank, 2))
+    assert ops_of(fold_checked(model).model) == ["linear"]
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_causal_padding_and_depthwise_in_one_dimension(rank, fold_checked):
+    model = chain(layers.Conv1D(4, 3, dilation_rate=2, padding="causal"), BN(), layers.ReLU(),
+                  layers.DepthwiseConv1D(3, strides=rank, padding="same"), BN(), shape=(12, 2))
+    # Once rewritten, a causal convolution is a padding layer and a convolution.
+    assert ops_of(fold_checked(model).model) == ["pad", "linear", "activation", "linear"]
+
+
+@pytest.mark.parametrize("gamma", [[0.0, 0.0, 0.0], [-1.0, 0.0, 2.0], [1e-20, 1.0, 1.0]])
+@pytest.mark.parametrize("before", [True, False])
+def test_scales_that_are_zero_or_negative(gamma, before):
+    norm, conv = BN(), layers.Conv2D(3, 3)
+    model = chain(*([norm, conv] if before else [conv, norm]))
+    norm.set_weights([np.array(w) for w in (gamma, [1.0, 2.0, 3.0], [0.5, 0.0, -0.5], [1.0, 0.0, 2.0])])
+    result = tfold.fold(model)
+    assert ops_of(result.model) == ["linear"]
+
+
+def test_the_fold_is_exact_in_float64():
+    """Against the formula, so that float32's rounding hides nothing."""
+    norm = BN(epsilon=0.01, dtype="float64")
+    x = keras.Input((4,), dtype="float64")
+    model = keras.Model(x, norm(layers.Dense(3, dtype="float64")(x)))
+    gamma, beta, mean, variance = np.random.default_rng(0).uniform(0.5, 2, (4, 3))
+    norm.set_weights([gamma, beta, mean, variance])
+    kernel, bias = model.layers[1].get_weights()
+    result = tfold.fold(model)
+    scale = gamma / np.sqrt(variance + 0.01)
+    folded_kernel, folded_bias = result.model.layers[1].get_weights()
+    np.testing.assert_allclose(folded_kernel, kernel * scale, rtol=1e-14)
+    np.testing.assert_allclose(folded_bias, (bias - mean) * scale + beta, rtol=1e-14)
+
+
+def test_one_batch_norm_into_several_readers(fold_checked):
+    x = keras.Input((8, 8, 3))
+    y = BN()(x)
+    model = keras.Model(x, [layers.Conv2D(4, 3)(y), layers.Conv2D(2, 1, activation="relu")(y), layers.Dense(2)(y)])
+    result = fold_checked(model)
+    assert result.report.after.batch_norms == 0
+    assert len(result.report.folded) == 3
+
+
+def test_a_shared_batch_norm_folds_into_the_layer_before_each_call(fold_checked):
+    shared, x = BN(), keras.Input((8, 8, 3))
+    model = keras.Model(x, [shared(layers.Conv2D(4, 3)(x)), shared(layers.Conv2D(4, 3)(x))])
+    assert fold_checked(model).report.after.batch_norms == 0
+
+
+def test_one_call_of_a_shared_batch_norm_may_stay(fold_checked):
+    shared, x = BN(), keras.Input((8, 8, 3))
+    y = shared(x)
+    model = keras.Model(x, [shared(layers.Dense(3)(y)), layers.ReLU()(y)])
+    result = fold_checked(model)
+    assert result.report.after.batch_norms == 1
+    assert [entry.reason for entry in result.report.refusals] == [reasons.ACTIVATION_BETWEEN]
+
+
+def test_a_batch_norm_behind_a_residual_that_became_one_layer(fold_checked):
+    """The addition is no linear layer until merging has made it one; then it takes the batch norm."""
+    x = keras.Input((8, 8, 3))
+    y = BN()(layers.Conv2D(3, 3, padding="same")(x) + x)
+    result = fold_checked(keras.Model(x, layers.Conv2D(2, 3)(y)))
+    assert result.report.after.batch_norms == 0
+
+
+def stays(model, reason, fold_checked):
+    result = fold_checked(model)
+    assert result.report.after.batch_norms == 1
+    [entry] = [entry for entry in result.report.refusals if entry.rule == "fold_batch_norm"]
+    assert entry.reason == reason
+    assert entry.nodes == ("bn",)
+    return entry
+
+
+def test_shift_in_front_of_zero_padding(fold_checked):
+    model = chain(BN(name="bn"), layers.Conv2D(4, 3, padding="same", name="conv"))
+    assert "conv" in stays(model, reasons.BORDER_NOT_EXACT, fold_checked).detail
+
+
+@pytest.mark.parametrize("pad", [((1, 0), (0, 0)), ((0, 0), (0, 2))])
+def test_shift_in_front_of_a_padding_layer(pad, fold_checked):
+    stays(chain(BN(name="bn"), layers.ZeroPadding2D(pad), layers.Conv2D(4, 3)), reasons.BORDER_NOT_EXACT, fold_checked)
+
+
+def test_no_shift_in_front_of_zero_padding_is_no_problem():
+    norm = BN(center=False)
+    model = chain(norm, layers.Conv2D(4, 3, padding="same"))
+    norm.set_weights([np.array(w) for w in ([2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0])])
+    assert tfold.fold(model).report.after.batch_norms == 0
+
+
+def test_batch_norm_in_front_of_a_shared_layer(fold_checked):
+    shared, x = layers.Dense(3), keras.Input((3,))
+    model = keras.Model(x, [shared(BN(name="bn")(x)), shared(x)])
+    stays(model, reasons.SHARED_WEIGHTS, fold_checked)
+
+
+def test_batch_norm_behind_a_shared_layer(fold_checked):
+    shared, x = layers.Dense(3), keras.Input((3,))
+    model = keras.Model(x, [BN(name="bn")(shared(x)), layers.ReLU()(shared(x))])
+    stays(model, reasons.SHARED_WEIGHTS, fold_checked)
+
+
+def test_batch_norm_behind_a_layer_that_others_read(fold_checked):
+    x = keras.Input((3,))
+    y = layers.Dense(3)(x)
+    stays(keras.Model(x, [BN(name="bn")(y), layers.ReLU()(y)]), reasons.SEVERAL_CONSUMERS, fold_checked)
+
+
+def test_batch_norm_behind_a_layer_that_is_an_output_too(fold_checked):
+    x = keras.Input((3,))
+    y = layers.Dense(3)(x)
+    stays(keras.Model(x, [BN(name="bn")(y), y]), reasons.SEVERAL_CONSUMERS, fold_checked)
+
+
+def test_batch_norm_with_one_reader_that_cannot_take_it(fold_checked):
+    x = keras.Input((3,))
+    y = BN(name="bn")(x)
+    stays(keras.Model(x, [layers.Dense(2)(y), layers.ReLU()(y)]), reasons.ACTIVATION_BETWEEN, fold_checked)
+
+
+@pytest.mark.parametrize("layer", [layers.PReLU(), layers.Rescaling(2.0), layers.Lambda(lambda x: x * 2)])
+def test_batch_norm_between_walls(layer, fold_checked):
+    stays(chain(layer, BN(name="bn"), layers.LayerNormalization()), reasons.UNKNOWN_LAYER, fold_checked)
+
+
+def test_batch_norm_alone(fold_checked):
+    stays(chain(BN(name="bn")), reasons.GRAPH_BOUNDARY, fold_checked)
+
+
+@pytest.mark.parametrize("layer", [layers.MaxPooling2D(), layers.AveragePooling2D(2), layers.ZeroPadding2D()])
+def test_batch_norm_behind_a_pool_or_padding(layer, fold_checked):
+    model = chain(layers.Conv2D(4, 3), layer, BN(name="bn"), layers.MaxPooling2D())
+    stays(model, reasons.NO_NEIGHBOUR, fold_checked)
+
+
+def test_shift_in_front_of_a_transposed_convolution(fold_checked):
+    stays(chain(BN(name="bn"), layers.Conv2DTranspose(4, 3)), reasons.TRANSPOSED, fold_checked)
+
+
+def test_statistics_that_give_no_numbers():
+    norm = BN(name="bn")
+    model = chain(layers.Conv2D(4, 3), norm)
+    norm.moving_variance.assign([1.0, -1.0, 1.0, 1.0])
+    [entry] = tfold.fold(model, verify=False).report.refusals
+    assert (entry.reason, entry.nodes) == (reasons.NOT_FINITE, ("bn",))
+    assert fold_plan(model).after.batch_norms == 1
+    with pytest.raises(tfold.BadInputError, match="NaN or infinity"):
+        tfold.fold(model)
+
+
+def test_only_batch_norms_are_folded(fold_checked):
+    model = chain(layers.Dense(4), BN(), layers.Dense(3), shape=(5,))
+    result = fold_checked(model, how=tfold.fold_batch_norm)
+    assert ops_of(result.model) == ["linear", "linear"]

@@ -1,0 +1,183 @@
+"""A wrong fold is found, wherever it hides, and the error names the place."""
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfold
+from tfold import folding, passes
+from tfold.verification import difference, random_input, verify
+
+
+def network():
+    """Ends in a global average over a ReLU of large values, which hides a single wrong border pixel."""
+    x = keras.Input((16, 16, 3), name="image")
+    y = layers.BatchNormalization(name="norm_1")(layers.Conv2D(4, 3, padding="same", name="conv_1")(x))
+    y = layers.Conv2D(4, 3, padding="same", name="conv_2")(layers.ReLU(name="relu")(y))
+    y = layers.BatchNormalization(name="norm_2")(y)
+    y = layers.GlobalAveragePooling2D()(layers.ReLU()(y))
+    return keras.Model(x, layers.Dense(3)(y), name="victim")
+
+
+def sabotage(monkeypatch, spoil):
+    """Let a pass that works right go wrong at the node that `spoil` picks."""
+
+    def wrong(graph, report, options):
+        passes.fold_batch_norm(graph, report, options)
+        for node in graph:
+            spoil(node)
+
+    monkeypatch.setattr(passes, "ALL_PASSES", (wrong,))
+
+
+def one_weight(node):
+    if node.name == "norm_2":
+        kernel = np.array(node.map.kernel)
+        kernel[1, 1, 0, 0] += 1e-3
+        node.attrs["map"] = replace(node.map, kernel=kernel)
+
+
+def one_border_pixel(node):
+    if node.name == "norm_1":
+        bias = np.broadcast_to(node.map.bias_or_zeros(), (16, 16, 4)).copy()
+        bias[0, 5, 0] += 3e-3
+        node.attrs["map"] = replace(node.map, bias=bias)
+
+
+def padding_on_the_other_side(node):
+    if node.name == "norm_1":
+        node.attrs["map"] = replace(node.map, padding=((2, 0), (1, 1)))
+
+
+def nothing_but_numbers_lost(node):
+    if node.name == "norm_1":
+        node.attrs["map"] = replace(node.map, kernel=np.full_like(node.map.kernel, np.nan))
+
+
+@pytest.mark.parametrize("spoil, place", [
+    (one_weight, "norm_2"),
+    (one_border_pixel, "norm_1"),
+    (padding_on_the_other_side, "norm_1"),
+    (nothing_but_numbers_lost, "norm_1"),
+])
+def test_sabotage_is_found_and_named(spoil, place, monkeypatch, randomize):
+    sabotage(monkeypatch, spoil)
+    with pytest.raises(tfold.ParityError, match=f"Received: {place}: relative difference"):
+        tfold.fold(randomize(network()))
+
+
+def test_an_error_in_the_border_is_said_to_be_there(monkeypatch, randomize):
+    sabotage(monkeypatch, one_border_pixel)
+    with pytest.raises(tfold.ParityError) as found:
+        tfold.fold(randomize(network()))
+    border, interior = str(found.value).split("border ")[1].split(")")[0].split(", interior ")
+    assert float(border) > 1e-4 > 1e-6 > float(interior)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_sabotage_behind_a_settled_alpha_or_in_a_nested_model_is_found(nested, monkeypatch, randomize):
+    inner = network()
+    x = keras.Input((16, 16, 3))
+    y = inner(x) if nested else tfold.AlphaActivation("relu", alpha_initializer=keras.initializers.Constant(0.95))(x)
+    model = keras.Model(x, y if nested else inner(y))
+    sabotage(monkeypatch, one_weight)
+    with pytest.raises(tfold.ParityError, match="norm_2"):
+        tfold.fold(randomize(model))
+
+
+def test_a_network_that_was_read_wrongly_is_found(monkeypatch, randomize):
+    """A mistake of capture is in the graph before any pass: only the caller's own model shows it."""
+
+    def misread(model):
+        graph = capture(model)
+        graph["relu"].attrs.update(fn="tanh", params={})
+        graph["relu"].intact = False
+        return graph
+
+    capture = folding.capture
+    monkeypatch.setattr(folding, "capture", misread)
+    with pytest.raises(tfold.ParityError, match="output dense"):
+        tfold.fold(randomize(network()))
+
+
+def test_without_verification_nothing_is_run(monkeypatch, randomize):
+    sabotage(monkeypatch, one_weight)
+    result = tfold.fold(randomize(network()), verify=False)
+    assert result.report.verification is None
+
+
+def test_a_network_without_reproducible_numbers_is_not_blamed_on_the_fold():
+    class Noise(layers.Layer):
+        def call(self, x):
+            return x + keras.random.normal(keras.ops.shape(x))
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Noise()(layers.BatchNormalization()(layers.Dense(3)(x))))
+    with pytest.raises(tfold.BadInputError, match="other values each time.*verify=False"):
+        tfold.fold(model)
+
+
+def test_a_network_that_gives_no_numbers_on_random_input_asks_for_a_sample():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.ops.log(layers.BatchNormalization()(x)))
+    with pytest.raises(tfold.BadInputError, match="NaN or infinity at output .*sample="):
+        tfold.fold(model)
+    assert tfold.fold(model, sample=np.ones((1, 4), "float32")).report.verification.worst.relative < 1e-5
+
+
+def test_a_network_that_cannot_run_on_random_input_asks_for_a_sample():
+    x = keras.Input((4,), dtype="int32")
+    model = keras.Model(x, layers.Dense(2)(layers.Embedding(1, 3)(x)))
+    try:
+        result = tfold.fold(model)
+    except tfold.BadInputError as error:
+        assert "Pass sample=" in str(error) and "\n" not in str(error)
+        result = tfold.fold(model, sample=np.zeros((1, 4), "int32"))
+    assert result.report.verification.worst.relative < 1e-5
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("mixed_float16", 1e-2), ("float64", 1e-5)])
+def test_the_tolerance_follows_the_precision(dtype, tolerance, randomize):
+    x = keras.Input((6,))
+    y = layers.BatchNormalization(dtype=dtype)(layers.Dense(4, dtype=dtype)(x))
+    model = randomize(keras.Model(x, layers.Activation("linear", dtype="float32")(y)))
+    assert tfold.fold(model).report.verification.tolerance == tolerance
+
+
+def test_border_and_interior():
+    a = np.ones((1, 5, 5, 1))
+    b = a.copy()
+    b[0, 0, 2] += 0.5
+    b[0, 2, 2] += 0.25
+    found = difference("here", a, b)
+    assert (found.relative, found.border, found.interior) == (0.5, 0.5, 0.25)
+    assert str(found) == "here: relative difference 5.0e-01 (border 5.0e-01, interior 2.5e-01)"
+    assert difference("here", np.ones((2, 3)), np.ones((2, 3))).border is None
+    with pytest.raises(tfold.ParityError, match="keep every shape"):
+        difference("here", a, a[:, :4])
+
+
+def test_one_wrong_value_in_a_batch_is_found():
+    x = keras.Input((2,))
+    one, other = (keras.Model(x, layers.Dense(1, kernel_initializer="ones")(x)) for _ in range(2))
+    sample = np.array([[1.0, 1.0], [1.0, -2.0], [0.0, 3.0]], "float32")
+    assert verify(one, other, sample=sample).worst.relative == 0
+    other.layers[1].kernel.assign([[1.0], [1.001]])
+    with pytest.raises(tfold.ParityError):
+        verify(one, other, sample=sample)
+
+
+def test_random_input_has_the_models_shapes_and_types():
+    kinds = {"image": {"shape": (None, 8, 3)}, "words": {"shape": (5,), "dtype": "int32"},
+             "mask": {"shape": (5,), "dtype": "bool"}, "fixed": {"shape": (2,), "batch_size": 3}}
+    inputs = {name: keras.Input(**kind, name=name) for name, kind in kinds.items()}
+    x = random_input(keras.Model(inputs, inputs["image"]))
+    assert {key: (value.shape, str(value.dtype)) for key, value in x.items()} == {
+        "image": ((1, 64, 8, 3), "float32"), "words": ((1, 5), "int32"), "mask": ((1, 5), "bool"),
+        "fixed": ((3, 2), "float32")}
+    pixels, text = keras.Input((8, 8), dtype="uint8"), keras.Input((1,), dtype="string", name="text")
+    assert random_input(keras.Model(pixels, pixels)).max() > 200  # scaled to 0…1, ones would be as good as nothing
+    with pytest.raises(tfold.BadInputError, match="input 'text' takes text"):
+        random_input(keras.Model(text, text))
