@@ -2,8 +2,8 @@
 
     python benchmarks/xnnpack_layers.py [--json layers.json]
 
-Each layer is a .tflite file of its own, float32, batch 1, one thread, with the shapes of MobileNetV2 and ResNet. The fit
-is t = a + MACs ÷ r(kind) + output elements ÷ e, by least squares on relative errors.
+Each layer is a .tflite file of its own, float32, batch 1, one thread, with shapes as MobileNetV2's. The fit is
+t = a + MACs ÷ r(kind) + output elements ÷ e, by least squares on relative errors.
 """
 import argparse
 import json

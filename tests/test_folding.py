@@ -7,6 +7,7 @@ import pytest
 from keras import layers
 
 import tfold
+from tfold import reasons
 from tfold.folding import fold_plan
 from tfold.verification import random_input
 
@@ -116,6 +117,7 @@ def test_the_threshold_counts():
 
 
 def test_alphas_between_the_ends_are_compared_with_the_settled_network(randomize, relative_difference):
+    keras.utils.set_random_seed(0)
     model = randomize(inverted_residuals([0.95, 0.95, 0.4, 0.4]))
     result = tfold.fold(model)
     x = random_input(model)
@@ -149,7 +151,7 @@ def test_the_report_says_what_was_done_what_not_and_where_everything_is():
     assert report.homes["stays"] == "stays"
     text = str(report)
     assert "batch norms               2 → 1" in text
-    assert "conv + norm: folded into conv" in text
+    assert "conv → norm: folded into conv" in text
     assert "refused (1)" in text
     document = json.loads(json.dumps(report.to_json()))
     assert document["before"]["batch_norms"] == 2
@@ -215,3 +217,37 @@ def test_folding_what_was_folded_changes_nothing():
     report = tfold.fold(folded).report
     assert report.folded == []
     assert report.before == report.after
+
+
+def test_homes_are_layers_of_the_folded_model(randomize):
+    x = keras.Input((8, 8, 3))
+    y = layers.ReLU(name="relu")(layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(x)))
+    y = layers.Dropout(0.5, name="drop")(layers.Dense(3, name="a")(layers.Flatten(name="flat")(y)))
+    model = randomize(keras.Model(x, layers.Dense(2, activation="softmax", name="b")(y)))
+    result = tfold.fold(model, policy="always")
+    assert result.report.homes == {
+        "conv": "conv", "bn": "conv", "relu": "relu", "flat": "flat", "a": "a-b", "b": "a-b"}
+    for home in result.report.homes.values():
+        result.model.get_layer(home)
+
+
+def test_several_outputs_keep_their_names(randomize):
+    x = keras.Input((4,))
+    left = layers.BatchNormalization(name="left")(layers.Dense(3)(x))
+    right = layers.Dropout(0.5, name="right")(layers.Dense(2)(layers.Dense(8)(x)))
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(2), layers.ReLU()], name="third")
+    model = randomize(keras.Model(x, [left, right, inner(x)]))
+    folded = tfold.fold(model, policy="always").model
+    assert folded.output_names == model.output_names == ["left", "right", "third"]
+    folded.compile("sgd", loss={"left": "mse", "right": "mae", "third": "mse"})
+    values = np.ones((2, 4)), [np.ones((2, 3)), np.ones((2, 2)), np.ones((2, 2))]
+    folded.fit(*values, verbose=0)
+
+
+def test_number_types_are_not_mixed(randomize):
+    x = keras.Input((8, 8, 3))
+    y = layers.Conv2D(4, 3, dtype="mixed_float16", name="conv")(x)
+    model = randomize(keras.Model(x, layers.BatchNormalization(name="bn", dtype="float32")(y)))
+    result = tfold.fold(model)
+    assert [entry.reason for entry in result.report.refusals] == [reasons.DIFFERENT_TYPES]
+    assert result.model.output.dtype == "float32" and result.report.after.batch_norms == 1

@@ -10,7 +10,7 @@ import keras
 
 from tfold import passes
 from tfold.errors import BadInputError
-from tfold.graph.build import build_with_tensors
+from tfold.graph.build import build_with_tensors, layer_name
 from tfold.graph.capture import capture
 from tfold.passes.cost import POLICIES
 from tfold.passes.figures import figures
@@ -60,12 +60,12 @@ def fold(model, threshold=0.9, policy="latency", verify=True, sample=None):
 
 
 def fold_batch_norm(model, verify=True, sample=None):
-    """Only fold batch norms into the linear layers beside them. See `fold`."""
+    """Only fold batch norms into the linear layers beside them; α are settled at 0.9 first. See `fold`."""
     return _fold(model, passes.BATCH_NORM_PASSES, 0.9, "latency", verify, sample)
 
 
 def merge_linear(model, policy="latency", verify=True, sample=None):
-    """Only merge linear layers that are neighbours. See `fold`."""
+    """Only merge linear layers that are neighbours; α are settled at 0.9 first. See `fold`."""
     return _fold(model, passes.MERGE_PASSES, 0.9, policy, verify, sample)
 
 
@@ -75,7 +75,7 @@ def fold_plan(model, threshold=0.9, policy="latency"):
     report.before = figures(graph)
     passes.run(passes.SETTLING_PASSES + passes.ALL_PASSES, graph, report, _options(threshold, policy))
     report.after = figures(graph)
-    report.homes = homes(graph)
+    report.homes = homes(graph, {node.name: layer_name(node.label) for node in graph})
     return report
 
 
@@ -108,9 +108,9 @@ def _fold(model, rewriting, threshold, policy, check, sample):
     passes.run(passes.SETTLING_PASSES, graph, report, options)
     original = graph.copy()
     passes.run(rewriting, graph, report, options)
-    folded, made = build_with_tensors(graph)
+    folded, made, layer_names = build_with_tensors(graph)
     report.after = figures(graph)
-    report.homes = homes(graph)
+    report.homes = homes(graph, layer_names)
     if check:
         report.verification = _verified(original, folded, graph, made, sample)
         if not settling:  # what was captured is the caller's model, too
@@ -120,7 +120,7 @@ def _fold(model, rewriting, threshold, policy, check, sample):
 
 def _verified(original, folded, graph, made, sample):
     """Compare with the network that the passes began with: at every rewritten tensor, and at the outputs."""
-    reference, tensors = build_with_tensors(original)
+    reference, tensors, _ = build_with_tensors(original)
     pairs = [(ref.node, tensors[ref], made[ref]) for ref in _rewritten_tensors(graph, made) if ref in tensors]
     return verify(reference, folded, pairs, sample)
 
@@ -136,6 +136,6 @@ def _rewritten_tensors(graph, made):
     return refs
 
 
-def homes(graph):
-    """Original layer name → the layer that now computes it, for all that were folded into another."""
-    return {old: node.label for node in graph for old in node.covers if node.op != "input"}
+def homes(graph, layer_names):
+    """Original layer → name of the layer of the folded model that now computes it, for all that were not dropped."""
+    return {old: layer_names[node.name] for node in graph for old in node.covers}

@@ -95,8 +95,13 @@ def difference(name, a, b):
 
 
 def random_input(model, seed=0, batch=1):
-    """Random input of the model's shapes and types: normal floats, pixels for uint8, other integers 0 and 1."""
+    """Random input of the model's shapes and types: normal floats, integers 0 and 1, pixels 0…255 where it takes them.
+
+    It takes pixels if they are uint8, or if it scales them itself: behind Rescaling(1/255), numbers near 1 would leave
+    nothing but the biases to compare.
+    """
     rng = np.random.default_rng(seed)
+    takes_pixels = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
 
     def one(tensor):
         shape = [batch if tensor.shape[0] is None else tensor.shape[0]]
@@ -111,7 +116,8 @@ def random_input(model, seed=0, batch=1):
             return rng.integers(0, 2, shape).astype(bool)
         if dtype.startswith(("int", "uint")):
             return rng.integers(0, 256 if dtype == "uint8" else 2, shape).astype(dtype)
-        return rng.normal(size=shape).astype("float32" if dtype == "bfloat16" else dtype)
+        values = rng.uniform(0, 255, shape) if takes_pixels else rng.normal(size=shape)
+        return values.astype("float32" if dtype == "bfloat16" else dtype)
 
     return keras.tree.map_structure(one, _input(model))
 
@@ -123,7 +129,8 @@ def _run(model, tensors, sample):
     except Exception as error:
         raise BadInputError(
             f"The fold is verified by running the network on random input. Received: {model.name!r}, which fails on "
-            f"it: {' '.join(str(error).split())} Pass sample=, an input it accepts, or verify=False to go without the check."
+            f"it: {' '.join(str(error).split())} Pass sample=, an input it accepts, or verify=False to go without the "
+            "check."
         ) from error
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(r, "float32") if "float16" in str(r.dtype) else r))
             for r in results]

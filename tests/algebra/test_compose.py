@@ -82,7 +82,7 @@ def test_a_refused_border_does_differ(case):
     first, second = (replace(m.with_rank(rank).ungrouped(), bias=None) for m in (first, second))
     # A window with holes or steps may happen to miss the pixels in question; the refusal is then merely cautious.
     assume(first.strides == first.dilation == second.strides == second.dilation == (1,) * rank)
-    assume(all(0 < n for n in second.output_size(first.output_size(size))))
+    assume(all(n > 0 for n in second.output_size(first.output_size(size))))
     no_padding = ((0, 0),) * rank
     kernel = compose(replace(first, padding=no_padding), replace(second, padding=no_padding), size).kernel
     shape = composed_shape(first, second)

@@ -1,4 +1,4 @@
-"""prefold + fit + settle + fold on whatever backend KERAS_BACKEND names; prints one JSON document. Run by test_backends.py."""
+"""prefold + fit + settle + fold on the backend that KERAS_BACKEND names; prints one JSON document."""
 
 import json
 

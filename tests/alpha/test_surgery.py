@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tfold.alpha import AlphaActivation, AlphaPenalty, alpha_layers, alphas, prefold
-from tfold.graph.calls import read_calls
 from tfold.errors import BadInputError
+from tfold.graph.calls import read_calls
 
 layers = keras.layers
 

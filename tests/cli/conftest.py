@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+
 @dataclass
 class Ended:
     """A command that has ended: its exit code and what it wrote."""

@@ -52,7 +52,8 @@ def compose(first, second, size):
     for tap in np.ndindex(*second.window):
         place = tuple(
             slice(t * outer, t * outer + (k - 1) * inner + 1, inner)
-            for t, outer, k, inner in zip(tap, composed["second_step"], first.window, composed["first_step"], strict=True)
+            for t, outer, k, inner in zip(
+                tap, composed["second_step"], first.window, composed["first_step"], strict=True)
         )
         kernel[place] += product(tap)
     return LinearMap(kernel, bias, composed["strides"], composed["dilation"], composed["padding"], groups)
@@ -71,7 +72,8 @@ def check_composable(first, second, size):
     if beyond:
         raise Refusal(
             BORDER_NOT_EXACT,
-            f"a {_x(first.window)} window is followed by zero padding {_x(sum(p) for p in second.padding)}",
+            f"a {_x(first.window)} window is followed by zero padding "
+            + _x(str(a) if a == b else f"({a}, {b})" for a, b in second.padding),
         )
     if (second.is_padded or second.has_bias_map) and first.bias is not None and None in size and np.any(first.bias):
         raise Refusal(UNKNOWN_SIZE, "zero padding meets a bias: the bias map needs the size of the feature map")
@@ -134,7 +136,8 @@ def add(maps):
         maps = [m.undilated() for m in maps]
     dilation = next((m.dilation for m in maps if any(k > 1 for k in m.window)), first.dilation)
     # A 1×1 window sits at offset 0 whatever its dilation; count offsets in steps of the common dilation.
-    before, after = zip(*(_reach(maps, axis, dilation[axis]) for axis in range(rank)), strict=True) if rank else ((), ())
+    reach = [_reach(maps, axis, dilation[axis]) for axis in range(rank)]
+    before, after = [b for b, _ in reach], [a for _, a in reach]
     kernel = np.zeros((*(b + a + 1 for b, a in zip(before, after, strict=True)), *maps[0].kernel.shape[-2:]))
     bias = None
     for m in maps:

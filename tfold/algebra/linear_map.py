@@ -25,7 +25,7 @@ class LinearMap:
         padding: `(before, after)` zeros for each spatial axis, or None for "same" where the input size,
             on which it depends, is unknown. Unused (None) in a transposed map.
         groups: the channels are split into so many independent convolutions.
-        transposed: a transposed convolution; `Keras' layer` keeps what this class has no field for.
+        transposed: a transposed convolution; its padding is what the Keras layer says.
 
     Example:
 
@@ -69,11 +69,6 @@ class LinearMap:
         return self.groups > 1 and self.groups == self.inputs
 
     @property
-    def is_pointwise(self):
-        """No neighbouring pixel is read: a dense layer or a 1×1 convolution without padding."""
-        return all(k == 1 for k in self.window) and not self.is_padded
-
-    @property
     def is_padded(self):
         return self.padding is None or any(side for pair in self.padding for side in pair)
 
@@ -101,10 +96,6 @@ class LinearMap:
             raise ValueError(f"Only a dense map can change its rank. Received: rank {self.rank}, wanted {rank}")
         kernel = self.kernel.reshape((1,) * rank + self.kernel.shape)
         return replace(self, kernel=kernel, strides=(1,) * rank, dilation=(1,) * rank, padding=((0, 0),) * rank)
-
-    def as_rank_zero(self):
-        """A 1×1 convolution as the dense map that it is at a single pixel's channels."""
-        return replace(self, kernel=self.kernel.reshape(self.kernel.shape[-2:]), strides=(), dilation=(), padding=())
 
     def ungrouped(self):
         """The same map as an ordinary convolution: a block-diagonal kernel with groups = 1."""

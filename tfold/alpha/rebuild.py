@@ -10,8 +10,8 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 
 import keras
 
-from tfold.graph.calls import is_graph_model, view
 from tfold.errors import BadInputError
+from tfold.graph.calls import is_graph_model, view
 
 
 def rebuild(model, replace):

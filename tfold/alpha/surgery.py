@@ -58,8 +58,8 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
             replaced even if it is a last activation or a gate. Layers in nested models go by their name or by
             "outer/inner"; a nested model's name stands for all of it.
         skip: Likewise: these are left alone.
-        tie: Groups (lists of names) of equal activations that share one α, because nothing merges before all of them go:
-            the two of an inverted residual, for instance. The α bears the name of the group's first.
+        tie: Groups (lists of names) of equal activations that share one α, because nothing merges before all of them
+            go: the two of an inverted residual, for instance. The α bears the name of the group's first.
 
     Returns:
         An uncompiled model that computes what `model` computes.

@@ -8,7 +8,7 @@ from tfold.cli import common
 
 
 @click.command("demo")
-@click.option("-o", "--output", type=click.Path(), default="tfold-demo", show_default=True, help="Folder for the files.")
+@click.option("-o", "--output", type=click.Path(), default="tfold-demo", show_default=True, help="Folder of the files.")
 @click.option("--seed", default=0, show_default=True, help="Of the split, the weights and the order of the images.")
 @click.option("--quick", is_flag=True, help="Train for a few epochs only: shows the way, its figures mean nothing.")
 @common.force_option
@@ -32,12 +32,12 @@ def demo_command(output, seed, quick, force, as_json):
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     outcome = run(folder, lambda text: click.echo(text, err=True), seed, QUICK_EPOCHS if quick else EPOCHS)
-    if as_json:
-        common.write_json("demo", outcome.to_json())
+    common.write_json("demo", outcome.to_json())
     _table(outcome, as_json)
     for name, path in outcome.files.items():
         common.say(f"  {path:<32} {CONTENTS[name]}", as_json)
-    common.say(f"wrote {folder} in {time.monotonic() - start:.0f} s; next: tfold fold YOUR_MODEL.keras --dry-run", as_json)
+    seconds = time.monotonic() - start
+    common.say(f"wrote {folder} in {seconds:.0f} s; next: tfold inspect YOUR_MODEL.keras", as_json)
 
 
 CONTENTS = {

@@ -31,9 +31,9 @@ def build(graph):
 
 
 def build_with_tensors(graph):
-    """As `build`, and a dict from each `Ref` of the graph to the new model's Keras tensor."""
+    """As `build`, and two dicts: `Ref` → the new model's Keras tensor; node name → name of the layer it became."""
     builder = _Builder(graph)
-    return builder.model(), builder.tensors
+    return builder.model(), builder.tensors, builder.layer_names
 
 
 class _Builder:
@@ -44,16 +44,21 @@ class _Builder:
         self.labels = {node.label for node in graph}
         self.clones = {}
         self.fused = self._fusable_activations()
+        self.layer_names = {}
+        self.output_names = self._reserved_names()
+        self.names.update(self.output_names.values())
 
     def model(self):
+        fused_away = set(self.fused.values())
         for node in self.graph:
-            if node.name in self.fused.values():
+            if node.name in fused_away:
                 continue  # made together with its linear layer
             made = getattr(self, f"_{node.op}")(node, [self.tensors[ref] for ref in node.inputs])
             made = made if isinstance(made, (list, tuple)) else [made]
-            fused_into = self.fused.get(node.name)
-            for i, tensor in enumerate(made):
-                self.tensors[Ref(fused_into or node.name, i)] = tensor
+            name = self.fused.get(node.name, node.name)
+            self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
+            if name != node.name:
+                self.layer_names[name] = self.layer_names[node.name]
         inputs = [self.tensors[Ref(name)] for name in self.graph.inputs]
         outputs = [self.tensors[ref] for ref in self.graph.outputs]
         input_structure, output_structure = self.graph.structure
@@ -76,17 +81,33 @@ class _Builder:
                 fused[node.name] = after.name
         return fused
 
+    def _reserved_names(self):
+        """Node → name of the output that it makes: of several outputs, losses and metrics go by their names."""
+        if len(self.graph.outputs) == 1:
+            return {}
+        linear_of = {activation: linear for linear, activation in self.fused.items()}
+        reserved = {}
+        for ref, name in zip(self.graph.outputs, self.graph.output_names, strict=True):
+            if self.graph[ref].op != "input" and name not in reserved.values():
+                reserved.setdefault(linear_of.get(ref.node, ref.node), name)
+        return reserved
+
     def _name(self, node, suffix=""):
         """A layer name that Keras and TensorFlow accept: neither takes "/" or "+".
 
         A suffix names a layer made beside the node's own; it takes no name that a layer of the network bears.
         """
-        wanted = node.label.replace("+", "-").replace("/", "_") + suffix
+        if not suffix and node.name in self.output_names:
+            self.layer_names[node.name] = self.output_names[node.name]
+            return self.layer_names[node.name]
+        wanted = layer_name(node.label) + suffix
         name, i = wanted, 0
         while name in self.names or (suffix and name in self.labels):
             i += 1
             name = f"{wanted}_{i}"
         self.names.add(name)
+        if not suffix:
+            self.layer_names[node.name] = name
         return name
 
     def _input(self, node, _):
@@ -98,8 +119,6 @@ class _Builder:
     def _linear(self, node, inputs):
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
         activation = None if after is None else activations.as_argument(after.attrs["fn"], after.attrs["params"])
-        if node.intact and id(node.layer) in self.clones:
-            return self.clones[id(node.layer)](inputs[0])
         if node.intact:
             return self._clone(node, {"activation": activation})(inputs[0])
         size = self.graph.size(node.inputs[0], node.map.rank)
@@ -142,6 +161,7 @@ class _Builder:
         """The layer of an intact node, anew, with the same weights once it has been called."""
         layer = node.layer
         if id(layer) in self.clones:
+            self.layer_names[node.name] = self.clones[id(layer)].name
             return self.clones[id(layer)]
         config = {**layer.get_config(), "name": self._name(node), **(changes or {})}
         try:
@@ -161,6 +181,11 @@ class _Builder:
             clone = build_linear.Weighted(clone, layer.get_weights)
         self.clones[id(layer)] = clone
         return clone
+
+
+def layer_name(label):
+    """A node's label as Keras and TensorFlow take it: `a+b` becomes `a-b`."""
+    return label.replace("+", "-").replace("/", "_")
 
 
 def _dtype(layer):

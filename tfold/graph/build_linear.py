@@ -18,6 +18,7 @@ class Weighted:
     def __init__(self, layer, weights):
         self.layer = layer
         self.weights = weights
+        self.name = layer.name
 
     def __call__(self, *args, **kwargs):
         result = self.layer(*args, **kwargs)

@@ -159,7 +159,7 @@ def _sequential(model, sources, shape, prefix, calls):
 def _functional(model, config, sources, prefix, calls):
     """Append the calls made inside a Functional model fed with `sources`; return the tensors it returns."""
     operations = {operation.name: operation for operation in model.operations}
-    tensors = {(name, 0, 0): source for source, (name, _, _) in zip(sources, leaves(config["input_layers"]), strict=True)}
+    tensors = dict(zip(leaves(config["input_layers"]), sources, strict=True))
     written, shapes, dtypes = {}, {}, {}
     for layer in config["layers"]:
         for index, inbound in enumerate(layer["inbound_nodes"]):
@@ -219,7 +219,7 @@ def _changes_nothing(kwargs):
 
 
 def is_plain_call(args, kwargs, count):
-    """Whether a call gives `count` tensors by position, alone or in one list, in order, and nothing else that matters."""
+    """Whether a call gives `count` tensors by position, alone or in one list, and nothing else that matters."""
     tensors = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
     is_in_order = tensors == list(range(count)) and all(isinstance(tensor, Slot) for tensor in tensors)
     return is_in_order and _changes_nothing(kwargs)

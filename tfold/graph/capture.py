@@ -42,6 +42,8 @@ def capture(model):
         refs = _add_call(graph, call, inputs, read) if call.op is not None else [_add_input(graph, call)]
         made.update({(call, i): ref for i, ref in enumerate(refs)})
     graph.outputs = [made[tensor] for tensor in read.outputs]
+    # A Sequential model has no names for its one output; Keras takes the last layer's where it needs one.
+    graph.output_names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else list(model.output_names)
     graph.structure = read.structure
     graph.validate()
     return graph
@@ -59,6 +61,7 @@ def _check_finite(model):
 
 def _add_input(graph, call):
     node = Node(graph.unique(call.name), "input", (), {"dtype": call.dtype}, call.out_shapes, call.input_layer)
+    node.dtype = call.dtype
     graph.add(node)
     graph.inputs.append(node.name)
     return node.ref
@@ -71,6 +74,11 @@ def _add_call(graph, call, inputs, read):
     steps = read_layer(layer, call.args, call.kwargs, call.in_shapes, call.out_shapes, shared)
     if steps[0].op == "identity" and _casts(layer, graph[refs[0]]):
         steps = [Step("opaque", {"call": (call.args, call.kwargs)}, call.out_shapes)]
+    if steps[0].op == "opaque" and _holds_alpha(layer):
+        raise BadInputError(
+            f"α-activations can be settled where they can be seen. Received: {call.path!r}, which holds some and is "
+            "called with training=, a mask or other arguments. Call it with its inputs alone."
+        )
     split = sum(step.op == "linear" for step in steps) > 1
     for i, step in enumerate(steps):
         node = Node(
@@ -84,13 +92,21 @@ def _add_call(graph, call, inputs, read):
             intact=not split,
             covers=(call.name,) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
+            dtype=getattr(layer, "compute_dtype", call.dtype),
         )
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))
     return refs
 
 
+def _holds_alpha(layer):
+    """Whether a layer that stays as it is, a nested model or a wrapper, has an AlphaActivation somewhere in it."""
+    if keras.saving.get_registered_name(type(layer)) == "tfold>AlphaActivation":
+        return True
+    inner = [*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)]
+    return any(_holds_alpha(part) for part in inner if isinstance(part, keras.Layer))
+
+
 def _casts(layer, producer):
     """Whether a layer that passes its input on changes its type, as Activation("linear", dtype="float32") does."""
-    before = producer.attrs.get("dtype") or getattr(producer.layer, "compute_dtype", layer.compute_dtype)
-    return before != layer.compute_dtype
+    return producer.dtype != layer.compute_dtype

@@ -74,6 +74,7 @@ class Node:
         shared: other nodes are calls of the same layer.
         intact: the layer, cloned, computes exactly this node.
         covers: names of the original layers that this node now computes.
+        dtype: what it computes in; layers merge only with their like.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Node:
     intact: bool = True
     covers: tuple = ()
     label: str = ""
+    dtype: str = "float32"
 
     def __post_init__(self):
         self.label = self.label or self.name
@@ -110,6 +112,7 @@ class Graph:
         name: the model's name.
         inputs: names of the input nodes, in the model's order.
         outputs: `Ref`s, in the model's order.
+        output_names: what the model calls its outputs: losses and metrics go by these names.
         structure: the model's inputs and its outputs as nested lists, tuples and dicts with `Slot`s in them.
     """
 
@@ -118,12 +121,14 @@ class Graph:
         self.nodes = {}
         self.inputs = []
         self.outputs = []
+        self.output_names = []
         self.structure = None
 
     def copy(self):
         """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
         other = Graph(self.name)
         other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
+        other.output_names = self.output_names
         other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}
         return other
 

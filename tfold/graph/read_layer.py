@@ -193,7 +193,7 @@ def _pool(kind):
 
 def _global_pool(kind):
     def read(layer, in_shapes, out_shapes):
-        attrs = {"kind": kind, "window": None, "strides": None, "padding": None, "keepdims": layer.keepdims}
+        attrs = {"kind": kind, "window": None, "strides": None, "padding": None}
         return [Step("pool", attrs, out_shapes)]
 
     return read

@@ -38,7 +38,8 @@ RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("litert", "ai_edge_litert", "ai-edge-litert", "pip install ai-edge-litert"),
-        Runtime("tflite-runtime", "tflite_runtime", "tflite-runtime", "pip install tflite-runtime==2.14.0 'numpy<2'", (3, 11)),
+        Runtime("tflite-runtime", "tflite_runtime", "tflite-runtime", "pip install tflite-runtime==2.14.0 'numpy<2'",
+                (3, 11)),
     )
 }
 

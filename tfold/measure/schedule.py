@@ -40,7 +40,7 @@ class Schedule:
                                 "Use the default, blocks=20.")
         endless = not all(map(math.isfinite, (self.max_seconds, self.min_time, self.warmup)))
         if self.runs < 1 or endless or self.max_seconds <= 0 or self.min_time < 0 or self.warmup < 0:
-            raise BadInputError(f"A block has at least 1 run, and durations are finite, not negative. Received: {self}. "
+            raise BadInputError(f"A block has at least 1 run, and durations are finite, not below 0. Received: {self}. "
                                 "Leave them at their defaults.")
 
     def longest_block(self, models: int) -> float:

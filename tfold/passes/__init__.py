@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, settle_alphas
 from tfold.passes.fold_batch_norm import fold_batch_norm
-from tfold.passes.merge_linear import merge_linear, normalize_maps
+from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ def until_settled(*passes):
 
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
 # between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
-BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, normalize_maps)
-MERGE_PASSES = (absorb_padding, merge_linear, normalize_maps)
-ALL_PASSES = (until_settled(absorb_padding, fold_batch_norm, merge_linear), normalize_maps)
+BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, drop_zero_biases)
+MERGE_PASSES = (absorb_padding, merge_linear, drop_zero_biases)
+ALL_PASSES = (until_settled(absorb_padding, fold_batch_norm, merge_linear), drop_zero_biases)
 
 
 def run(passes, graph, report, options):

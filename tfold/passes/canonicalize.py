@@ -20,15 +20,16 @@ def drop_unread(graph, report, options):
 
 def settle_alphas(graph, report, options):
     """Every α-activation becomes linear (α > threshold) or the activation it was made from."""
+    calls = {}
     for node in graph:
         if node.op == "alpha":
-            alpha = node.attrs["alpha"]
             node.intact = False
-            if alpha > options.threshold:
-                node.op = "identity"
-                report.did("settle_alpha", [node.label], f"activation removed, α = {alpha:.3f}")
-            else:
-                node.op = "activation"
+            node.op = "identity" if node.attrs["alpha"] > options.threshold else "activation"
+            if node.op == "identity":
+                calls.setdefault(id(node.layer), []).append(node)
+    for nodes in calls.values():
+        times = f" (at {len(nodes)} places)" if len(nodes) > 1 else ""
+        report.did("settle_alpha", [nodes[0].label], f"activation removed, α = {nodes[0].attrs['alpha']:.3f}{times}")
 
 
 def drop_identities(graph, report, options):

@@ -43,7 +43,8 @@ def next_in_chain(node, consumers):
     readers = consumers[node.ref]
     if node.shared or len(readers) != 1 or readers[0] is None:
         return None
-    return readers[0] if readers[0].op == "linear" and not readers[0].shared else None
+    following = readers[0]
+    return following if following.op == "linear" and not following.shared and following.dtype == node.dtype else None
 
 
 def plan(graph, chain, policy):

@@ -48,6 +48,8 @@ def _fold_into_producer(graph, norm, consumers, report):
         raise Refusal(_why_not(producer), f"{producer.label} stands before it")
     if producer.shared:
         raise Refusal(reasons.SHARED_WEIGHTS, f"{producer.label} is called more than once")
+    if producer.dtype != norm.dtype:
+        raise Refusal(reasons.DIFFERENT_TYPES, f"{producer.label} computes in {producer.dtype}, it in {norm.dtype}")
     if len(consumers[norm.inputs[0]]) > 1:
         raise Refusal(reasons.SEVERAL_CONSUMERS, f"{producer.label} is also read elsewhere")
     affine = norm.attrs["affine"]
@@ -72,6 +74,8 @@ def _fold_into_readers(graph, norm, consumers, report):
             raise Refusal(_why_not(reader), f"{reader.label} stands behind it")
         if reader.shared:
             raise Refusal(reasons.SHARED_WEIGHTS, f"{reader.label} is called more than once")
+        if reader.dtype != norm.dtype:
+            raise Refusal(reasons.DIFFERENT_TYPES, f"{reader.label} computes in {reader.dtype}, it in {norm.dtype}")
         if affine.shift.any() and reader.map.transposed:
             raise Refusal(reasons.TRANSPOSED, f"{reader.label} would need a bias that differs by pixel")
         if affine.shift.any() and reader.map.is_padded:

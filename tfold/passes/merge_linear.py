@@ -26,7 +26,8 @@ def merge_linear(graph, report, options):
     while True:
         consumers = graph.consumers()
         refusals = {}
-        merged = [_merge_addition(graph, node, consumers, options, report, refusals) for node in graph if node.op == "add"]
+        additions = [node for node in graph if node.op == "add"]
+        merged = [_merge_addition(graph, node, consumers, options, report, refusals) for node in additions]
         if any(merged):
             consumers = graph.consumers()
         merged += [
@@ -119,7 +120,10 @@ def _branches(graph, node, consumers):
     chain_of, sources = [], set()
     for ref in node.inputs:
         chain = []
-        while graph[ref].op == "linear" and not graph[ref].shared and len(consumers[ref]) == 1:
+        while (
+            graph[ref].op == "linear" and not graph[ref].shared and len(consumers[ref]) == 1
+            and graph[ref].dtype == node.dtype
+        ):
             chain.insert(0, graph[ref])
             ref = graph[ref].inputs[0]
         # The source has a reader for each branch, so every chain stops there by itself.
@@ -141,6 +145,8 @@ def _report_unchained(graph, consumers, refusals):
             refusals[key] = Refusal(reasons.SHARED_WEIGHTS)
         elif len(consumers[before.ref]) > 1:
             refusals[key] = Refusal(reasons.SEVERAL_CONSUMERS, f"{before.label} is also read elsewhere")
+        elif before.dtype != node.dtype:
+            refusals[key] = Refusal(reasons.DIFFERENT_TYPES)
 
 
 def _describe(linear):
@@ -150,8 +156,8 @@ def _describe(linear):
     return f"{kind} {linear.inputs} → {linear.outputs}" + (", with a border map" if linear.has_bias_map else "")
 
 
-def normalize_maps(graph, report, options):
-    """Zero biases that arithmetic left behind go; a bias map that is uniform after all becomes a vector."""
+def drop_zero_biases(graph, report, options):
+    """A bias of zeros that arithmetic left behind goes."""
     for node in graph:
         if node.op == "linear" and not node.intact and node.map.bias is not None and not node.map.bias.any():
             node.attrs["map"] = replace(node.map, bias=None)

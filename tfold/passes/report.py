@@ -21,7 +21,7 @@ class Entry:
     detail: str = ""
 
     def __str__(self):
-        what = " + ".join(self.nodes)
+        what = " → ".join(self.nodes)
         if self.reason is None:
             return f"{what}: {self.detail}"
         return f"{what}: {self.reason} ({self.detail or MEANING[self.reason]})"
@@ -45,7 +45,7 @@ class Figures:
 class Report:
     """The result of a fold, in data; `str(report)` is the text for people.
 
-    `homes` maps the name of every original layer with weights to the layer it lives in now.
+    `homes` maps the name of every original layer that was not dropped to the layer of the folded model it lives in now.
     """
 
     entries: list = field(default_factory=list)

@@ -11,6 +11,7 @@ from tfold.errors import BadInputError, ParityError, TfoldError
 from tfold.files import check_output, whole
 from tfold.graph.build import build
 from tfold.graph.capture import capture
+from tfold.graph.ir import Slot
 from tfold.measure.run import run_tflite
 from tfold.quiet import quiet
 from tfold.verification import difference, random_input
@@ -83,6 +84,11 @@ def with_batch_one(graph):
     for name in graph.inputs:
         node = graph[name]
         node.shapes, node.layer = ((1, *node.shape[1:]),), None
+    inputs, outputs = graph.structure
+    parts = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, (list, tuple)) else ()
+    if not all(isinstance(part, Slot) for part in parts):
+        # A signature has outputs, not trees of them: one flat list, in the model's order.
+        graph.structure = inputs, [Slot(i) for i in range(len(graph.outputs))]
     return graph
 
 
