@@ -47,6 +47,13 @@ def test_files_are_there_and_whole(demo):
     assert "refused" in (folder / "report.txt").read_text(encoding="utf-8")
 
 
+def test_the_folded_model_loads_without_tfold(demo):
+    folder, _, _ = demo
+    script = "import sys, keras; keras.models.load_model(sys.argv[1]); assert 'tfold' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script, str(folder / "folded.keras")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_people_see_progress_the_table_and_what_was_written(demo):
     folder, _, done = demo
     for words in ("1/5", "5/5", "accuracy", "folded ÷ base", str(folder / "folded.tflite")):

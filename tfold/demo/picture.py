@@ -35,7 +35,7 @@ def draw(history, report, path, threshold=0.9):
     for name, colour in zip(names, colours, strict=True):
         axes.plot(epochs, [entry["alphas"][name] for entry in history], color=colour, marker=".", label=name)
     axes.axhline(threshold, color="grey", linestyle="--", linewidth=1)
-    axes.text(epochs[0], threshold, " τ: removed above", va="bottom", color="grey", fontsize=8)
+    axes.text(epochs[-1], threshold, "τ: removed above ", ha="right", va="top", color="grey", fontsize=8)
     axes.set(
         xlabel="epoch", ylabel="α   (0: the activation, 1: linear)", ylim=(-0.03, 1.05), xlim=(epochs[0], epochs[-1]),
         title=f"α while training: depth {report.before.depth} → {report.after.depth}",

@@ -139,7 +139,7 @@ class Progress(keras.callbacks.Callback):
             return
         text = f"    epoch {epoch + 1:>2}/{self.epochs}  training accuracy {logs['accuracy']:.1%}"
         if "alpha/folded" in logs:
-            text += f"  activations removed {logs['alpha/folded']}  depth if folded now {logs['depth']}"
+            text += f"  α at 1: {logs['alpha/folded']} of {len(TIES)}  depth if folded now: {logs['depth']}"
         self.say(text)
 
 
