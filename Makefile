@@ -20,5 +20,5 @@ $(VENV)/.demo $(VENV)/.test: $(METADATA)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tfold needs Python 3.11 or newer. Received: %s. Choose one with: make PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
+	PYTHONWARNINGS=ignore $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
 	touch $@

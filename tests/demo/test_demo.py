@@ -5,19 +5,11 @@ import sys
 
 import keras
 import numpy as np
-import pytest
 
 from tfold.demo import digits, network
 from tfold.demo.run import FILES
 from tfold.folding import fold_plan
 from tfold.measure import available_runtimes
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "tfold", "demo", "--quick", "--json", "-o", str(folder)]
-    return folder, command, subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_one_document_on_stdout(demo):

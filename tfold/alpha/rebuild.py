@@ -10,8 +10,8 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 
 import keras
 
-from tfold.errors import BadInputError
 from tfold.graph.calls import is_graph_model, view
+from tfold.graph.clone import clone_layer, copy_weights
 
 
 def rebuild(model, replace):
@@ -46,7 +46,7 @@ class _Copier:
         if id(op) not in self._substitutes:
             layers = self._replace(op)
             if layers is None:
-                layers = [self.copy(op) if is_graph_model(op) else _clone(op)]
+                layers = [self.copy(op) if is_graph_model(op) else clone_layer(op)]
             self._substitutes[id(op)] = (op, layers)
             self._pairs.extend((op, layer) for layer in layers)
         return self._substitutes[id(op)][1]
@@ -79,7 +79,7 @@ class _Copier:
     def copy_state(self):
         for old, new in self._pairs:
             if isinstance(old, keras.layers.Layer) and type(new) is type(old) and not is_graph_model(old):
-                _copy_weights(old, new)
+                copy_weights(old.get_weights(), new)
         for old, new in self._pairs:
             if isinstance(old, keras.layers.Layer) and not is_graph_model(old) and new.trainable != old.trainable:
                 new.trainable = old.trainable
@@ -103,25 +103,3 @@ def _call_in_turn(layers, *args, **kwargs):
     for layer in layers[1:]:
         outputs = layer(outputs)
     return outputs
-
-
-def _clone(op):
-    try:
-        if isinstance(op, keras.layers.Lambda):
-            # The code is in memory already, so there is nothing to guard against; and it keeps its own globals.
-            clone = type(op).from_config(op.get_config(), safe_mode=False)
-            clone.function = op.function
-            return clone
-        return type(op).from_config(op.get_config())
-    except (NotImplementedError, TypeError) as error:
-        raise BadInputError(
-            f"Every layer must be serialisable, so that the model can be copied. Received: layer '{op.name}' of class "
-            f"{type(op).__name__}: {str(error).strip().splitlines()[0]} Implement `get_config()` in its class."
-        ) from error
-
-
-def _copy_weights(old, new):
-    new.set_weights(old.get_weights())
-    if isinstance(new, keras.layers.Normalization):
-        # What `adapt` has measured takes effect only once it is finalised.
-        new.finalize_state()

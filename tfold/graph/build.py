@@ -8,6 +8,7 @@ import keras
 
 from tfold.errors import TfoldError
 from tfold.graph import activations, build_linear
+from tfold.graph.clone import clone_layer
 from tfold.graph.ir import Ref, Slot
 
 
@@ -163,20 +164,7 @@ class _Builder:
         if id(layer) in self.clones:
             self.layer_names[node.name] = self.clones[id(layer)].name
             return self.clones[id(layer)]
-        config = {**layer.get_config(), "name": self._name(node), **(changes or {})}
-        try:
-            if isinstance(layer, keras.layers.Lambda):
-                # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
-                clone = type(layer).from_config(config, safe_mode=False)
-                clone.function = layer.function
-            else:
-                clone = type(layer).from_config(config)
-        except Exception as error:
-            raise TfoldError(
-                f"A layer is copied by its get_config() and from_config(). Received: {layer.name!r} "
-                f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
-                "get_config() that returns every argument of its __init__()."
-            ) from error
+        clone = clone_layer(layer, name=self._name(node), **(changes or {}))
         if isinstance(layer, keras.Layer) and layer.weights:
             clone = build_linear.Weighted(clone, layer.get_weights)
         self.clones[id(layer)] = clone

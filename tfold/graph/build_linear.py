@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfold.algebra.linear_map import LinearMap, same_padding
-from tfold.errors import TfoldError
+from tfold.graph.clone import copy_weights
 
 KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
         "depthwise_constraint", "trainable", "dtype")
@@ -23,16 +23,7 @@ class Weighted:
     def __call__(self, *args, **kwargs):
         result = self.layer(*args, **kwargs)
         if self.weights is not None:
-            weights = self.weights()
-            if len(weights) != len(self.layer.weights):
-                raise TfoldError(
-                    f"A layer is copied with its weights. Received: {self.layer.name!r} with {len(weights)} of them, "
-                    f"whose copy has {len(self.layer.weights)}. Build all weights in build(); put an activation that "
-                    "has some (PReLU) into the model as a layer of its own."
-                )
-            self.layer.set_weights(weights)
-            if isinstance(self.layer, keras.layers.Normalization):
-                self.layer.finalize_state()  # it computes with constants made from its weights
+            copy_weights(self.weights(), self.layer)
             self.weights = None
         return result
 

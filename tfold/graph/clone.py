@@ -1,0 +1,47 @@
+"""A Keras layer, copied: the same configuration anew, and the same weights."""
+import keras
+
+from tfold.errors import BadInputError
+
+
+def clone_layer(layer, **changes):
+    """Return a new layer or operation of the same class and configuration, without its weights.
+
+    Args:
+        layer: a Keras layer or operation. It is not changed.
+        **changes: entries of its configuration that are to differ.
+
+    Raises:
+        BadInputError: it cannot be made anew from its configuration.
+    """
+    try:
+        config = {**layer.get_config(), **changes}
+        if isinstance(layer, keras.layers.Lambda):
+            # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
+            clone = type(layer).from_config(config, safe_mode=False)
+            clone.function = layer.function
+            return clone
+        return type(layer).from_config(config)
+    except Exception as error:  # whatever the user's own class raises
+        raise BadInputError(
+            f"A layer is copied by its get_config() and from_config(). Received: {layer.name!r} "
+            f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
+            "get_config() that returns every argument of its __init__()."
+        ) from error
+
+
+def copy_weights(weights, layer):
+    """Give a built layer these weights.
+
+    Raises:
+        BadInputError: it has another number of them.
+    """
+    if len(weights) != len(layer.weights):
+        raise BadInputError(
+            f"A layer is copied with its weights. Received: {layer.name!r} with {len(weights)} of them, "
+            f"whose copy has {len(layer.weights)}. Build all weights in build(); put an activation that "
+            "has some (PReLU) into the model as a layer of its own."
+        )
+    layer.set_weights(weights)
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()  # it computes with constants made from its weights
