@@ -138,8 +138,8 @@ def test_a_network_that_cannot_run_on_random_input_asks_for_a_sample():
     assert result.report.verification.worst.relative < 1e-5
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("mixed_float16", 1e-2), ("float64", 1e-5)])
-def test_the_tolerance_follows_the_precision(dtype, tolerance, randomize):
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("mixed_float16", 1e-5), ("float64", 1e-5)])
+def test_the_tolerance_is_that_of_float32(dtype, tolerance, randomize):  # half precision is compared in float64
     x = keras.Input((6,))
     y = layers.BatchNormalization(dtype=dtype)(layers.Dense(4, dtype=dtype)(x))
     model = randomize(keras.Model(x, layers.Activation("linear", dtype="float32")(y)))
@@ -181,3 +181,15 @@ def test_random_input_has_the_models_shapes_and_types():
     assert random_input(keras.Model(pixels, pixels)).max() > 200  # scaled to 0…1, ones would be as good as nothing
     with pytest.raises(tfold.BadInputError, match="input 'text' takes text"):
         random_input(keras.Model(text, text))
+
+
+def test_rounding_is_told_from_a_wrong_fold():
+    """Means a thousand times the deviation: float32 loses three digits, with and without the batch norm."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(x)))
+    model.get_layer("conv").set_weights([np.random.default_rng(0).normal(size=(3, 3, 3, 4)), np.full(4, 3e4)])
+    model.get_layer("bn").set_weights([np.ones(4), np.zeros(4), np.full(4, 3e4), np.ones(4)])
+    found = tfold.fold(model).report.verification
+    assert found.rounding > found.tolerance == 1e-5 and found.worst.relative < 1e-9
+    assert "compared in float64" in str(found)

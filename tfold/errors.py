@@ -1,4 +1,5 @@
 """The errors that tfold raises for people: each states the rule, then `Received: …`, then the way out."""
+import re
 
 
 class TfoldError(Exception):
@@ -11,3 +12,11 @@ class BadInputError(TfoldError, ValueError):
 
 class ParityError(TfoldError):
     """Two networks that must agree do not."""
+
+
+def one_line(error):
+    """Another library's error as one sentence that fits into ours."""
+    return " ".join(_COLOURS.sub("", str(error)).split())[:300].rstrip(".") + "."
+
+
+_COLOURS = re.compile(r"\x1b?\[[0-9;]*m|\{\{[^}]*\}\}")

@@ -112,17 +112,26 @@ def _fold(model, rewriting, threshold, policy, check, sample):
     report.after = figures(graph)
     report.homes = homes(graph, layer_names)
     if check:
-        report.verification = _verified(original, folded, graph, made, sample)
-        if not settling:  # what was captured is the caller's model, too
-            verify(model, folded, sample=sample)
+        report.verification = _verified(None if settling else model, original, folded, graph, made, sample)
     return FoldResult(folded, report)
 
 
-def _verified(original, folded, graph, made, sample):
-    """Compare with the network that the passes began with: at every rewritten tensor, and at the outputs."""
+def _verified(model, original, folded, graph, made, sample):
+    """Compare with the network that the passes began with, at every rewritten tensor and at the outputs."""
     reference, tensors, _ = build_with_tensors(original)
-    pairs = [(ref.node, tensors[ref], made[ref]) for ref in _rewritten_tensors(graph, made) if ref in tensors]
-    return verify(reference, folded, pairs, sample)
+    if model is not None:  # what was captured must be what the caller's model computes
+        verify(model, reference, sample=sample)
+
+    def in_float64():
+        exact_reference, exact_tensors, _ = build_with_tensors(original, "float64")
+        exact_folded, exact_made, _ = build_with_tensors(graph, "float64")
+        return exact_reference, exact_folded, _pairs(graph, exact_tensors, exact_made)
+
+    return verify(reference, folded, _pairs(graph, tensors, made), sample, in_float64)
+
+
+def _pairs(graph, tensors, made):
+    return [(ref.node, tensors[ref], made[ref]) for ref in _rewritten_tensors(graph, made) if ref in tensors]
 
 
 def _rewritten_tensors(graph, made):

@@ -233,3 +233,31 @@ def test_only_batch_norms_are_folded(fold_checked):
     model = chain(layers.Dense(4), BN(), layers.Dense(3), shape=(5,))
     result = fold_checked(model, how=tfold.fold_batch_norm)
     assert ops_of(result.model) == ["linear", "linear"]
+
+
+@pytest.mark.parametrize("call, why", [
+    (lambda x: layers.BatchNormalization(axis=1, name="bn")(x), "axis 1, not the last"),
+    (lambda x: layers.BatchNormalization(name="bn")(x, training=True), "called with training=True"),
+    (lambda x: layers.TimeDistributed(layers.BatchNormalization(), name="bn")(x), "inside bn, a TimeDistributed"),
+])
+def test_a_batch_norm_that_cannot_be_read_is_counted_and_refused(call, why):
+    x = keras.Input((8, 8, 3))
+    report = fold_plan(keras.Model(x, call(layers.Conv2D(4, 3)(x))))
+    assert report.before.batch_norms == report.after.batch_norms == 1
+    (entry,) = report.refusals
+    assert entry.reason == reasons.UNKNOWN_LAYER and why in entry.detail
+
+
+def test_a_tensor_given_by_name_is_a_tensor(fold_checked):
+    x = keras.Input((8, 8, 3))
+    y = layers.ReLU()(inputs=layers.BatchNormalization()(inputs=layers.Conv2D(4, 3)(x)))
+    assert fold_checked(keras.Model(x, y)).report.after.batch_norms == 0
+
+
+def test_depth_and_macs_of_layers_tfold_does_not_know():
+    x = keras.Input((8, 4))
+    y = layers.PReLU()(layers.Dense(4)(x))
+    y = layers.Dense(3)(layers.MultiHeadAttention(2, 4, name="attention")(y, y))
+    figures = fold_plan(keras.Model(x, y)).before
+    assert figures.depth == 3 and figures.uncounted == ("MultiHeadAttention",)
+    assert figures.macs == 8 * 4 * 4 + 8 * 4 * 3

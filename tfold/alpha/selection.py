@@ -4,11 +4,13 @@ import difflib
 
 from tfold.alpha.sites import find_site
 from tfold.errors import BadInputError
+from tfold.graph.calls import is_plain_call
 
 SOFTMAX = "softmax: no elementwise function"
 LAST = "the network's last activation"
 GATE = "a gate: it only multiplies another tensor, so that nothing could be merged without it"
 SKIPPED = "skipped"
+SPECIAL = "called with training=, a mask or other arguments, so that it could not be folded"
 
 
 def select_sites(topology, only=None, skip=None):
@@ -47,6 +49,8 @@ def select_sites(topology, only=None, skip=None):
             reason = SOFTMAX
         elif not only.accepts(op, op_paths) or (skip.given is not None and skip.accepts(op, op_paths)):
             reason = SKIPPED
+        elif not all(is_plain_call(call.args, call.kwargs, len(call.reads)) for call in calls):
+            reason = SPECIAL
         elif not named and any(call in last for call in calls):
             reason = LAST
         elif not named and all(topology.is_gate(call) for call in calls):

@@ -24,7 +24,7 @@ def tied(groups, chosen, paths):
             activations of a group differ.
     """
     first_of = {}
-    for group in groups:
+    for group in [groups] if isinstance(groups, str) else groups:
         if isinstance(group, str) or len(group) < 2:
             raise BadInputError(
                 f"tie takes groups of at least two names. Received: {group!r}. Write tie=[['relu_1', 'relu_2'], …]."

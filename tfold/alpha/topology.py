@@ -9,16 +9,9 @@ Nested models are opened up, so that "last" means last of the whole network. A b
 
 import keras
 
-from tfold.alpha.activation import AlphaActivation
 from tfold.graph.calls import read_calls
+from tfold.graph.walls import carries_linear_map
 
-_NORMALIZATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.Normalization,
-)
-_ELEMENTWISE_WITH_WEIGHTS = (keras.layers.PReLU, AlphaActivation)
 _GATE_TRANSPARENT = (
     keras.layers.Reshape,
     keras.layers.Flatten,
@@ -88,13 +81,6 @@ class Topology:
 def sources(call):
     """The calls whose outputs a call takes, each once."""
     return list(dict.fromkeys(tensor.call for tensor in call.reads))
-
-
-def carries_linear_map(op):
-    """Whether `op` is a layer whose weights mix its inputs: dense, convolution, attention, recurrent, unknown."""
-    if not isinstance(op, keras.layers.Layer) or not op.weights:
-        return False
-    return not isinstance(op, (*_NORMALIZATIONS, *_ELEMENTWISE_WITH_WEIGHTS))
 
 
 def _multiplies(call):

@@ -1,4 +1,4 @@
-"""`Graph` → Keras model: the only writer of Keras models.
+"""`Graph` → Keras model.
 
 Nodes that no pass has touched are clones of the layers they came from, under their names, with their weights. New
 linear nodes become plain Keras layers (Dense, ConvND, DepthwiseConvND), so that the model loads where tfold is absent.
@@ -8,15 +8,16 @@ import keras
 
 from tfold.errors import TfoldError
 from tfold.graph import activations, build_linear
-from tfold.graph.clone import clone_layer
+from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.ir import Ref, Slot
 
 
-def build(graph):
+def build(graph, dtype=None):
     """Make a Keras model that computes the graph.
 
     Args:
         graph: a `Graph` without `alpha` nodes.
+        dtype: a floating-point type for all layers, in place of their own.
 
     Returns:
         A new functional `keras.Model` with the inputs, outputs and names of the captured one.
@@ -28,18 +29,19 @@ def build(graph):
 
     >>> same = build(capture(model))
     """
-    return build_with_tensors(graph)[0]
+    return build_with_tensors(graph, dtype)[0]
 
 
-def build_with_tensors(graph):
+def build_with_tensors(graph, dtype=None):
     """As `build`, and two dicts: `Ref` → the new model's Keras tensor; node name → name of the layer it became."""
-    builder = _Builder(graph)
+    builder = _Builder(graph, dtype)
     return builder.model(), builder.tensors, builder.layer_names
 
 
 class _Builder:
-    def __init__(self, graph):
+    def __init__(self, graph, dtype):
         self.graph = graph
+        self.dtype = dtype
         self.tensors = {}
         self.names = set()
         self.labels = {node.label for node in graph}
@@ -113,9 +115,9 @@ class _Builder:
 
     def _input(self, node, _):
         if node.layer is not None:
-            clone = keras.layers.InputLayer.from_config({**node.layer.get_config(), "name": self._name(node)})
-            return clone.output
-        return keras.Input(batch_shape=node.shape, dtype=node.attrs["dtype"], name=self._name(node))
+            return clone_layer(node.layer, self.dtype, name=self._name(node)).output
+        dtype = self.dtype if self.dtype and node.attrs["dtype"] in FLOATS else node.attrs["dtype"]
+        return keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
 
     def _linear(self, node, inputs):
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
@@ -123,32 +125,28 @@ class _Builder:
         if node.intact:
             return self._clone(node, {"activation": activation})(inputs[0])
         size = self.graph.size(node.inputs[0], node.map.rank)
-        return build_linear.call(node.map, inputs[0], size, self._name, node, activation)
+        return build_linear.call(node.map, inputs[0], size, self._name, node, activation, self.dtype)
 
     def _affine(self, node, inputs):
         if node.intact:
             return self._clone(node)(inputs[0])
-        return build_linear.call_affine(node.attrs["affine"], inputs[0], self._name(node), node.layer)
+        return build_linear.call_affine(node.attrs["affine"], inputs[0], self._name(node), node.layer, self.dtype)
 
     def _activation(self, node, inputs):
         if node.intact and not node.attrs.get("fused"):
             return self._clone(node)(inputs[0])
         fn, params = node.attrs["fn"], node.attrs["params"]
-        return activations.as_layer(fn, params, name=self._name(node), dtype=_dtype(node.layer))(inputs[0])
+        dtype = self.dtype or getattr(node.layer, "dtype_policy", None)
+        return activations.as_layer(fn, params, name=self._name(node), dtype=dtype)(inputs[0])
 
     def _alpha(self, node, _):
         raise TfoldError(f"α-activations are settled before a model is built. Received: {node.name}")
-
-    def _pad(self, node, inputs):
-        if node.intact:
-            return self._clone(node)(inputs[0])
-        return build_linear.zero_padding(node.attrs["padding"], self._name(node))(inputs[0])
 
     def _plain(self, node, inputs):
         layer = self._clone(node)
         return layer(*inputs) if len(inputs) == 1 or not isinstance(layer, keras.Layer) else layer(inputs)
 
-    _add = _multiply = _pool = _identity = _plain
+    _add = _multiply = _pool = _pad = _identity = _plain
 
     def _concat(self, node, inputs):
         return self._clone(node)(list(inputs))
@@ -164,7 +162,7 @@ class _Builder:
         if id(layer) in self.clones:
             self.layer_names[node.name] = self.clones[id(layer)].name
             return self.clones[id(layer)]
-        clone = clone_layer(layer, name=self._name(node), **(changes or {}))
+        clone = clone_layer(layer, self.dtype, name=self._name(node), **(changes or {}))
         if isinstance(layer, keras.Layer) and layer.weights:
             clone = build_linear.Weighted(clone, layer.get_weights)
         self.clones[id(layer)] = clone
@@ -174,10 +172,6 @@ class _Builder:
 def layer_name(label):
     """A node's label as Keras and TensorFlow take it: `a+b` becomes `a-b`."""
     return label.replace("+", "-").replace("/", "_")
-
-
-def _dtype(layer):
-    return getattr(layer, "dtype_policy", None)
 
 
 def _filled(structure, tensors):

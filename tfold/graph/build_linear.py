@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfold.algebra.linear_map import LinearMap, same_padding
-from tfold.graph.clone import copy_weights
+from tfold.graph.clone import clone_layer, copy_weights, with_dtype
 
 KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
         "depthwise_constraint", "trainable", "dtype")
@@ -48,7 +48,7 @@ def _zeros_at_first(layer):
             setattr(layer, name, value)
 
 
-def call(linear, x, size, name, node, activation=None):
+def call(linear, x, size, name, node, activation=None, dtype=None):
     """Apply a linear map as new Keras layers to the Keras tensor `x`.
 
     Args:
@@ -57,36 +57,30 @@ def call(linear, x, size, name, node, activation=None):
         name: function from a node, and a suffix or none, to an unused layer name.
         node: the IR node: its label names the layer, its layer gives dtype, regularizers and trainability.
         activation: what `activation=` gets.
+        dtype: a floating-point type in place of the layer's own.
     """
-    template = node.layer
-    settings = {key: value for key, value in template.get_config().items() if key in KEPT} if template else {}
+    template = with_dtype(node.layer.get_config(), dtype)
+    settings = {key: value for key, value in template.items() if key in KEPT}
     layer_name = name(node)
     border_map = None
     bias = linear.bias
     if linear.has_bias_map:
         bias, border_map = split_bias_map(linear.bias)
     if linear.transposed:
-        config = {**template.get_config(), "name": layer_name, "use_bias": bias is not None, "activation": activation}
-        layer, kernel = type(template).from_config(config), np.swapaxes(linear.kernel, -1, -2)
+        config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation}
+        layer, kernel = type(node.layer).from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
-        x, padding = _padded(linear, x, size, lambda: name(node, "_pad"))
+        x, padding = _padded(linear, x, size, lambda: name(node, "_pad"), template["dtype"])
         layer, kernel = _layer(linear, padding, bias is not None, activation, layer_name, settings)
     y = Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias])(x)
     return y if border_map is None else _constant_added(y, border_map, name(node, "_border"))
 
 
-def call_affine(affine, x, name, template):
+def call_affine(affine, x, name, template, dtype=None):
     """A batch norm layer that computes the affine map at inference, and is trainable like any other."""
-    config = {**template.get_config(), "name": name, "center": True, "scale": True}
-    layer = type(template).from_config(config)
+    layer = clone_layer(template, dtype, name=name, center=True, scale=True)
     ones = np.ones_like(affine.scale)
     return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])(x)
-
-
-def zero_padding(padding, name):
-    rank = len(padding)
-    kind = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)[rank - 1]
-    return kind(padding[0] if rank == 1 else padding, name=name)
 
 
 def split_bias_map(bias):
@@ -95,13 +89,16 @@ def split_bias_map(bias):
     return middle, bias - middle
 
 
-def _padded(linear, x, size, name):
+def _padded(linear, x, size, name, dtype):
     """The Keras padding argument; where none says it, zeros put round `x` first."""
     if linear.rank == 0 or not linear.is_padded:
         return x, "valid"
     if linear.padding is None or linear.padding == same_padding(size, linear.extent, linear.strides):
         return x, "same"
-    return zero_padding(linear.padding, name())(x), "valid"
+    kinds = keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D
+    layer = kinds[linear.rank - 1].from_config({
+        "padding": linear.padding[0] if linear.rank == 1 else linear.padding, "name": name(), "dtype": dtype})
+    return layer(x), "valid"
 
 
 def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):

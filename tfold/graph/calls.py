@@ -6,6 +6,7 @@ What is connected to what comes from `model.get_config()`, where the arguments o
 Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
 "backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
 """
+import inspect
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
@@ -51,10 +52,6 @@ class Call:
     @property
     def name(self):
         return self.path.rsplit("/", 1)[-1]
-
-    @property
-    def is_nested(self):
-        return "/" in self.path
 
 
 @dataclass
@@ -166,7 +163,8 @@ def _functional(model, config, sources, prefix, calls):
             keys = []
             args = parsed(inbound["args"], keys, shapes, dtypes)
             kwargs = {name: parsed(value, keys, shapes, dtypes) for name, value in inbound["kwargs"].items()}
-            written[layer["name"], index] = keys, tuple(args), kwargs
+            args, kwargs = _by_position(operations[layer["name"]], tuple(args), kwargs, len(keys))
+            written[layer["name"], index] = keys, args, kwargs
     returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
     for key, tensor in zip(returned, model.outputs, strict=True):
         shapes.setdefault(key, tuple(tensor.shape))
@@ -187,6 +185,14 @@ def _functional(model, config, sources, prefix, calls):
         )
         tensors.update({(name, index, i): tensor for i, tensor in enumerate(_apply(call, calls))})
     return [tensors[key] for key in returned]
+
+
+def _by_position(op, args, kwargs, count):
+    """The arguments of `layer(inputs=x)` as those of `layer(x)`, where that is where all `count` tensors are."""
+    first = next(iter(inspect.signature(op.call).parameters), None)
+    if args or first not in kwargs or len(_positions(kwargs[first]) or ()) != count:
+        return args, kwargs
+    return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
 
 
 def _apply(call, calls):

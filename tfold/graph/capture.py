@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfold.errors import BadInputError
+from tfold.graph import walls
 from tfold.graph.calls import read_calls
 from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.read_layer import Step, read_layer
@@ -74,11 +75,13 @@ def _add_call(graph, call, inputs, read):
     steps = read_layer(layer, call.args, call.kwargs, call.in_shapes, call.out_shapes, shared)
     if steps[0].op == "identity" and _casts(layer, graph[refs[0]]):
         steps = [Step("opaque", {"call": (call.args, call.kwargs)}, call.out_shapes)]
-    if steps[0].op == "opaque" and _holds_alpha(layer):
-        raise BadInputError(
-            f"α-activations can be settled where they can be seen. Received: {call.path!r}, which holds some and is "
-            "called with training=, a mask or other arguments. Call it with its inputs alone."
-        )
+    if steps[0].op == "opaque":
+        if any(walls.is_alpha(part) for part in walls.parts(layer)):
+            raise BadInputError(
+                f"α-activations can be settled where they can be seen. Received: {call.path!r}, which holds some and is "
+                "called with training=, a mask or other arguments. Call it with its inputs alone."
+            )
+        steps[0].attrs.update(walls.contents(layer))
     split = sum(step.op == "linear" for step in steps) > 1
     for i, step in enumerate(steps):
         node = Node(
@@ -97,14 +100,6 @@ def _add_call(graph, call, inputs, read):
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))
     return refs
-
-
-def _holds_alpha(layer):
-    """Whether a layer that stays as it is, a nested model or a wrapper, has an AlphaActivation somewhere in it."""
-    if keras.saving.get_registered_name(type(layer)) == "tfold>AlphaActivation":
-        return True
-    inner = [*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)]
-    return any(_holds_alpha(part) for part in inner if isinstance(part, keras.Layer))
 
 
 def _casts(layer, producer):

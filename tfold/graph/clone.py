@@ -3,19 +3,22 @@ import keras
 
 from tfold.errors import BadInputError
 
+FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
-def clone_layer(layer, **changes):
+
+def clone_layer(layer, dtype=None, **changes):
     """Return a new layer or operation of the same class and configuration, without its weights.
 
     Args:
         layer: a Keras layer or operation. It is not changed.
+        dtype: the floating-point type that it is to compute in, and all layers inside it; None keeps theirs.
         **changes: entries of its configuration that are to differ.
 
     Raises:
         BadInputError: it cannot be made anew from its configuration.
     """
     try:
-        config = {**layer.get_config(), **changes}
+        config = {**with_dtype(layer.get_config(), dtype), **changes}
         if isinstance(layer, keras.layers.Lambda):
             # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
             clone = type(layer).from_config(config, safe_mode=False)
@@ -28,6 +31,26 @@ def clone_layer(layer, **changes):
             f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
             "get_config() that returns every argument of its __init__()."
         ) from error
+
+
+def with_dtype(config, dtype):
+    """A configuration with every floating-point type in it replaced; `dtype` None leaves it as it is."""
+    if dtype is None:
+        return config
+    if isinstance(config, dict):
+        return {
+            key: dtype if key == "dtype" and _names_float(value) else with_dtype(value, dtype)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return type(config)(with_dtype(item, dtype) for item in config)
+    return config
+
+
+def _names_float(value):
+    # A policy is written as its name, or as {"class_name": "DTypePolicy", "config": {"name": …}}.
+    name = value["config"].get("name") if isinstance(value, dict) and "config" in value else value
+    return name in FLOATS
 
 
 def copy_weights(weights, layer):

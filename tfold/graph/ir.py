@@ -14,7 +14,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     pool          kind, window, strides, padding         "max" or "average"; window None: global
     pad           padding                                zeros, (before, after) for each spatial axis
     identity                                             does nothing at inference (dropout)
-    opaque        call                                   any other layer or operation: a wall, kept as it is
+    opaque        call, is_linear, batch_norms, why      any other layer or operation: a wall, kept as it is; what it
+                                                         holds, and why a batch norm in it stays
 
 `layer` is the Keras layer or operation that the node came from. The IR never looks into it; `build` clones it, as it
 is where the node is `intact`, or takes the settings from it that are not arithmetic (regularizers, dtype).
@@ -36,7 +37,7 @@ ATTRS = {
     "pool": ("kind", "window", "strides", "padding"),
     "pad": ("padding",),
     "identity": (),
-    "opaque": ("call",),
+    "opaque": ("call", "is_linear", "batch_norms", "why"),
 }
 
 

@@ -13,8 +13,16 @@ def figures(graph):
         parameters=parameters(graph),
         macs=macs(graph),
         layers=sum(node.op not in ("input", "identity") for node in graph),
-        batch_norms=sum(node.op == "affine" for node in graph),
+        batch_norms=batch_norms(graph),
+        uncounted=tuple(sorted({type(node.layer).__name__ for node in graph if _is_unknown_linear(node)})),
     )
+
+
+def batch_norms(graph):
+    """Batch norms that are there, those inside layers that are kept as they are included; shared ones count once."""
+    alone = {id(node.layer) if node.intact else node.name for node in graph if node.op == "affine"}
+    inside = {id(node.layer): node.attrs["batch_norms"] for node in graph if node.op == "opaque"}
+    return len(alone) + sum(inside.values())
 
 
 def depth(graph):
@@ -30,8 +38,7 @@ def depth(graph):
 
 
 def _is_unknown_linear(node):
-    weights = getattr(node.layer, "weights", ()) if node.op == "opaque" else ()
-    return any(len(weight.shape) >= 2 for weight in weights)
+    return node.op == "opaque" and node.attrs["is_linear"]
 
 
 def _is_part_of_linear(node):
@@ -39,7 +46,7 @@ def _is_part_of_linear(node):
 
 
 def macs(graph):
-    """Multiply-accumulates of all linear nodes for one input; None where a size is unknown."""
+    """Multiply-accumulates of all linear nodes for one input, without `uncounted`; None where a size is unknown."""
     total = 0
     for node in graph:
         if node.op == "linear":

@@ -24,6 +24,9 @@ def fold_batch_norm(graph, report, options):
                     refusals[node.name] = node, refusal
     for node, refusal in refusals.values():
         report.refused(RULE, [node.label], refusal.reason, refusal.detail)
+    for node in graph:
+        if node.op == "opaque" and node.attrs["batch_norms"]:
+            report.refused(RULE, [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
 
 
 def _fold(graph, norm, consumers, report):

@@ -31,7 +31,8 @@ class Entry:
 class Figures:
     """What a network costs: depth (linear layers on the longest path), parameters, multiply-accumulates, layers.
 
-    `macs` is None where the model leaves its input size open.
+    `macs` is None where the model leaves its input size open, and goes without the layer types in `uncounted`, which
+    tfold does not know.
     """
 
     depth: int
@@ -39,6 +40,7 @@ class Figures:
     macs: int | None
     layers: int
     batch_norms: int
+    uncounted: tuple = ()
 
 
 @dataclass
@@ -58,7 +60,9 @@ class Report:
         self.entries.append(Entry(rule, tuple(nodes), None, detail))
 
     def refused(self, rule, nodes, reason, detail=""):
-        self.entries.append(Entry(rule, tuple(nodes), reason, detail))
+        entry = Entry(rule, tuple(nodes), reason, detail)
+        if entry not in self.entries:  # a layer that is called twice says no once
+            self.entries.append(entry)
 
     def forget_refusals(self):
         """Before the same passes run once more: what was refused may now be possible."""
@@ -95,6 +99,8 @@ class Report:
                 ("batch norms", self.before.batch_norms, self.after.batch_norms),
             ):
                 lines.append(f"{name:<12} {_number(old):>14} → {_number(new)}")
+            if self.before.uncounted:
+                lines.append(f"             MACs go without {', '.join(self.before.uncounted)}")
         for title, entries in (("folded", self.folded), ("refused", self.refusals)):
             lines.append(f"{title} ({len(entries)})")
             lines += [f"  {entry}" for entry in entries]

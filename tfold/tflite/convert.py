@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfold.errors import BadInputError, ParityError, TfoldError
+from tfold.errors import BadInputError, ParityError, TfoldError, one_line
 from tfold.files import check_output, whole
 from tfold.graph.build import build
 from tfold.graph.capture import capture
@@ -17,6 +17,8 @@ from tfold.quiet import quiet
 from tfold.verification import difference, random_input
 
 TOLERANCE = 1e-4
+# A float32 file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
+OTHER_FLOATS = ("float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,13 @@ def with_batch_one(graph):
 
 def _built(graph):
     try:
-        return build(graph)
+        return build(graph, "float32" if any(node.dtype in OTHER_FLOATS for node in graph) else None)
     except TfoldError:
         raise
     except Exception as error:  # a layer that counts on another batch size raises whatever it likes
         raise BadInputError(
             f"A .tflite file takes one input at a time. Received: {graph.name!r}, which cannot be built with batch 1: "
-            f"{_one_line(error)} Build the model without a batch size."
+            f"{one_line(error)} Build the model without a batch size."
         ) from error
 
 
@@ -118,16 +120,12 @@ def _converted(model):
         if found:
             raise BadInputError(
                 f"The export uses TFLite's builtin ops alone. Received: {model.name!r}, which needs {found}. "
-                "Replace the layers these ops come from; layers that compute in float16 or float64 must use float32."
+                "Replace the layers these ops come from."
             ) from error
         raise BadInputError(
-            f"TFLite must be able to convert the model. Received: {model.name!r}, which it cannot: {_one_line(error)} "
+            f"TFLite must be able to convert the model. Received: {model.name!r}, which it cannot: {one_line(error)} "
             "Export parts of it (keras.Model(inputs, inner tensor)) to find the layer."
         ) from error
-
-
-def _one_line(error):
-    return " ".join(str(error).split())[:300].rstrip(".") + "."
 
 
 def _parity(model, path, sample):
@@ -139,7 +137,7 @@ def _parity(model, path, sample):
         expected = model(sample, training=False)
     except Exception as error:  # whatever Keras makes of input that does not fit
         raise BadInputError(
-            f"The export is checked by running the network. Received: {model.name!r}, which fails: {_one_line(error)} "
+            f"The export is checked by running the network. Received: {model.name!r}, which fails: {one_line(error)} "
             "Pass sample=, an input it accepts."
         ) from error
     received = run_tflite(path, inputs)

@@ -1,0 +1,46 @@
+"""What a layer that stays as it is holds: the IR looks into none, but people want to know.
+
+A wall is an `opaque` node: an unknown or custom layer, a wrapper, a nested model called in a special way, or a known
+layer with settings or arguments that the IR has no op for.
+"""
+import keras
+
+L = keras.layers
+_NORMALIZATIONS = (L.BatchNormalization, L.LayerNormalization, L.GroupNormalization, L.Normalization)
+
+
+def parts(layer):
+    """A layer and all layers inside it: of a nested model, in a wrapper, as an activation."""
+    if not isinstance(layer, keras.Layer):
+        return
+    yield layer
+    for inner in (*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)):
+        yield from parts(inner)
+
+
+def is_alpha(layer):
+    return keras.saving.get_registered_name(type(layer)) == "tfold>AlphaActivation"
+
+
+def carries_linear_map(layer):
+    """Whether a layer's weights mix its inputs: dense, convolution, attention, recurrent, unknown with a matrix."""
+    if not isinstance(layer, keras.Layer) or is_alpha(layer):
+        return False
+    if isinstance(layer, (*_NORMALIZATIONS, L.PReLU, L.Embedding)):
+        return False
+    return any(len(weight.shape) >= 2 for weight in layer.weights)
+
+
+def contents(layer):
+    """What the report tells of a wall: attributes of its `opaque` node."""
+    norms = [part for part in parts(layer) if isinstance(part, L.BatchNormalization)]
+    return {"is_linear": carries_linear_map(layer), "batch_norms": len(norms), "why": _why(layer) if norms else ""}
+
+
+def _why(layer):
+    if not isinstance(layer, L.BatchNormalization):
+        return f"it stands inside {layer.name}, a {type(layer).__name__} that is kept as it is"
+    rank = layer.input_spec.ndim if layer.input_spec is not None else None
+    if rank and layer.axis not in (-1, rank - 1):
+        return f"it normalises axis {layer.axis}, not the last"
+    return "it is called with training=True, a mask or other arguments, or computes in a way of its own"
