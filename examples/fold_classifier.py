@@ -4,8 +4,8 @@
 
 `data.npz` holds `x_train`, `y_train`, `x_test`, `y_test` as numpy.savez writes them; the labels are integers, as the
 model's loss is sparse categorical cross-entropy. The recipe is the paper's (Layer Folding, arXiv 2106.09309): SGD with
-momentum, α trained with the penalty, everything above τ = 0.9 folded, then fine-tuning. Raise --strength for a shallower
-network, lower it for a more accurate one.
+momentum, α trained with the penalty, everything above τ = 0.9 folded, then fine-tuning. Raise --strength for a
+shallower network, lower it for a more accurate one.
 """
 import argparse
 from pathlib import Path

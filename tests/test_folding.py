@@ -188,7 +188,7 @@ def test_unknown_layers_with_matrices_count_as_one_layer_deep_frozen_or_not():
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"threshold": 0}, "threshold lies between 0 and 1. Received: threshold=0"),
+    ({"threshold": 0}, "0 < threshold < 1. Received: threshold=0"),
     ({"threshold": 1.0}, "Received: threshold=1.0"),
     ({"threshold": float("nan")}, "Received: threshold=nan"),
     ({"policy": "fastest"}, "policy is one of latency, macs, always. Received: policy='fastest'"),
@@ -251,3 +251,11 @@ def test_number_types_are_not_mixed(randomize):
     result = tfold.fold(model)
     assert [entry.reason for entry in result.report.refusals] == [reasons.DIFFERENT_TYPES]
     assert result.model.output.dtype == "float32" and result.report.after.batch_norms == 1
+
+
+@pytest.mark.parametrize("threshold", [0, 1, "0.9", None, float("nan"), True])
+def test_thresholds_that_are_none(threshold):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(2)])
+    for use in (tfold.fold, tfold.settle, lambda _, threshold: tfold.callbacks.AlphaLogger(threshold)):
+        with pytest.raises(tfold.BadInputError, match="0 < threshold < 1. Received: threshold="):
+            use(model, threshold=threshold)

@@ -24,7 +24,7 @@ LINES = [
     {"cli"},
     {"__main__"},
 ]
-FOR_EVERYONE = {"errors", "reasons", "files", "quiet", "version", "registration", "__init__"}
+FOR_EVERYONE = {"checks", "errors", "reasons", "files", "quiet", "version", "registration", "__init__"}
 BESIDE = {("tflite", "measure")}  # a .tflite is checked by running it
 
 

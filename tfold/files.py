@@ -4,6 +4,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tfold.checks import check_path
 from tfold.errors import BadInputError
 
 
@@ -16,6 +17,7 @@ def check_output(path, suffix, force, source=None):
         force: allow an existing file to be replaced.
         source: the file that the work starts from, which is never replaced, whatever `force` says.
     """
+    check_path(path)
     path = Path(path)
     if path.is_dir():
         raise BadInputError(

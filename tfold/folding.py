@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from tfold import passes
+from tfold.checks import check_threshold
 from tfold.errors import BadInputError
 from tfold.graph.build import build_with_tensors, layer_name
 from tfold.graph.capture import capture
@@ -93,10 +94,11 @@ def effective_depth(model, threshold=0.9):
 
 
 def _options(threshold, policy):
-    if not 0 < threshold < 1:
-        raise BadInputError(f"threshold lies between 0 and 1. Received: threshold={threshold}. The paper uses 0.9.")
+    check_threshold(threshold)
     if policy not in POLICIES:
-        raise BadInputError(f"policy is one of {', '.join(POLICIES)}. Received: policy={policy!r}")
+        raise BadInputError(
+            f"policy is one of {', '.join(POLICIES)}. Received: policy={policy!r}. The default is latency."
+        )
     return passes.Options(threshold, policy)
 
 

@@ -1,4 +1,4 @@
-"""Per-channel affine maps y = s·x + t, the inference form of batch norm, rescaling and normalisation.
+"""Per-channel affine maps y = s·x + t: the inference form of batch norm.
 
 An affine map before or after a linear layer is absorbed by it:
 

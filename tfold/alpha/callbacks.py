@@ -17,7 +17,9 @@ import keras
 
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alpha_layers, alphas, set_strength
+from tfold.checks import check_threshold
 from tfold.errors import BadInputError
+from tfold.folding import effective_depth
 
 
 class AlphaSchedule(keras.callbacks.Callback):
@@ -93,10 +95,7 @@ class AlphaLogger(keras.callbacks.Callback):
 
     def __init__(self, threshold=0.9, per_layer=False):
         super().__init__()
-        if not 0 < threshold < 1:
-            raise BadInputError(
-                f"AlphaLogger needs 0 < threshold < 1. Received: threshold={threshold}. The paper uses 0.9."
-            )
+        check_threshold(threshold)
         self.threshold = threshold
         self.per_layer = per_layer
         self.history = []
@@ -126,8 +125,6 @@ class AlphaLogger(keras.callbacks.Callback):
         # It depends only on which activations go, and most epochs change nothing there.
         folded = tuple(value > self.threshold for value in values.values())
         if folded not in self._depths:
-            from tfold.folding import effective_depth  # folding reads models through alpha
-
             self._depths[folded] = effective_depth(self.model, self.threshold)
         return self._depths[folded]
 
@@ -135,8 +132,8 @@ class AlphaLogger(keras.callbacks.Callback):
 class AlphaSettled(keras.callbacks.Callback):
     """Stops the training once every α has settled: within `tolerance` of the same end, 0 or 1, for `patience` epochs.
 
-    All α start at 0, so counting begins only when the first of them has left it. In the paper's and our own trainings
-    α ends bimodal within few epochs; what remains is the weights' fine-tuning, better done on the folded network.
+    All α start at 0, so counting begins only when the first of them has left it. α ends bimodal (paper, sec. 4); what
+    remains is the weights' fine-tuning, better done on the folded network.
 
     Args:
         tolerance: How near to 0 or 1 an α has to be, below 0.5.

@@ -28,7 +28,7 @@ class AlphaPenalty(keras.regularizers.Regularizer):
 
     ```python
     f_alpha = tfold.prefold(model, penalty=tfold.AlphaPenalty(strength=0.25))
-    set_strength(f_alpha, 0.1)  # between two calls of fit; inside one, use callbacks.AlphaSchedule
+    f_alpha.fit(x, y, callbacks=[tfold.callbacks.AlphaSchedule(0.1)])  # moves it, in every layer
     ```
 
     Args:

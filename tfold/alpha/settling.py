@@ -16,6 +16,7 @@ from tfold.alpha.reading import alphas
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.sites import is_linear_layer
 from tfold.alpha.topology import Topology, sources
+from tfold.checks import check_threshold
 from tfold.errors import BadInputError
 
 NEGLIGIBLE = 1e-6
@@ -44,8 +45,7 @@ def settle(model, threshold=0.9, leaky=False):
     Raises:
         ValueError: If the threshold is not between 0 and 1, an α is no number, or the model is subclassed or not built.
     """
-    if not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
-        raise BadInputError(f"settle needs 0 < threshold < 1. Received: threshold={threshold!r}. The paper uses 0.9.")
+    check_threshold(threshold)
     broken = [name for name, alpha in alphas(model).items() if not math.isfinite(alpha)]
     if broken:
         raise BadInputError(

@@ -68,6 +68,7 @@ def main():
     \b
       tfold inspect model.keras
       tfold fold model.keras -o folded.keras
+      tfold export model.keras -o model.tflite
       tfold export folded.keras -o folded.tflite
       tfold bench model.tflite folded.tflite
     """

@@ -17,7 +17,7 @@ from tfold.cli import common
 def demo_command(output, seed, quick, force, as_json):
     """The whole way once: train a small MobileNetV2 on handwritten digits, train α, fold, export, measure.
 
-    Takes about three minutes on two cores and downloads nothing.
+    Takes about two minutes on two cores and downloads nothing.
     """
     from tfold.errors import BadInputError
 

@@ -21,9 +21,6 @@ OPTIONAL = {
     "matplotlib": "pip install matplotlib (only for pictures)",
     "jax": "pip install jax (only for training on Keras' JAX backend)",
     "torch": "pip install torch (only for training on Keras' torch backend)",
-    "optuna": "pip install optuna (only for sweeps)",
-    "tensorflow-model-optimization":
-        "pip install tensorflow-model-optimization tf_keras (only for quantisation-aware training)",
 }
 TESTED = ((3, 11), (3, 13))
 ADB = "apt install adb, or Android SDK Platform-Tools from developer.android.com (only for phones)"

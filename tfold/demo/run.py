@@ -9,9 +9,10 @@ import numpy as np
 import tfold
 from tfold.demo import digits, network, picture
 from tfold.files import whole
-from tfold.folding import fold_plan
+from tfold.graph.capture import capture
 from tfold.loading import save_model
 from tfold.measure import available_runtimes, bench, run_tflite
+from tfold.passes.figures import figures
 
 EPOCHS = {"base": 20, "alpha": 15, "post": 25}
 QUICK_EPOCHS = {"base": 2, "alpha": 1, "post": 1}
@@ -94,9 +95,9 @@ def run(folder, say, seed=0, epochs=None):
     sides = {}
     for name, model in (("base", base), ("folded", folded)):
         exported = tfold.export(model, paths[f"{name}.tflite"], force=True)
-        figures = fold_plan(model).before
+        counted = figures(capture(model))
         accuracy = tflite_accuracy(exported.path, data)
-        sides[name] = Side(accuracy, figures.depth, figures.parameters, figures.macs, exported.bytes)
+        sides[name] = Side(accuracy, counted.depth, counted.parameters, counted.macs, exported.bytes)
     ratio = _measure(sides, paths, say)
     with whole(paths["report.txt"]) as temporary:
         temporary.write_text(str(result.report) + "\n", encoding="utf-8")

@@ -78,8 +78,8 @@ def _add_call(graph, call, inputs, read):
     if steps[0].op == "opaque":
         if any(walls.is_alpha(part) for part in walls.parts(layer)):
             raise BadInputError(
-                f"α-activations can be settled where they can be seen. Received: {call.path!r}, which holds some and is "
-                "called with training=, a mask or other arguments. Call it with its inputs alone."
+                f"α-activations can be settled where they can be seen. Received: {call.path!r}, which holds some and "
+                "is called with training=, a mask or other arguments. Call it with its inputs alone."
             )
         steps[0].attrs.update(walls.contents(layer))
     split = sum(step.op == "linear" for step in steps) > 1

@@ -1,4 +1,4 @@
-"""What one Keras layer computes, as steps of the IR: the only reader of Keras layers.
+"""What one Keras layer computes, as steps of the IR.
 
     Conv2D(activation="relu")  →  linear, activation          SeparableConv2D  →  linear, linear
     BatchNormalization         →  affine                      anything else    →  opaque

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,8 @@ class Worker:
         self._process.kill()  # it owns nothing that would have to be saved
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
-            try:
+            with suppress(OSError):  # what was still to be flushed to a dead process
                 stream.close()
-            except OSError:  # what was still to be flushed to a dead process
-                pass
 
     def load(self, file: TFLiteFile, threads: int = 1) -> None:
         """Loads the model. Raises: UnsupportedModelError, WorkerCrashError."""

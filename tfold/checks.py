@@ -1,0 +1,19 @@
+"""Arguments that several functions take, checked in one place and with the same words."""
+import os
+
+from tfold.errors import BadInputError
+
+
+def check_threshold(threshold):
+    """Raise `BadInputError` unless τ is a number between 0 and 1."""
+    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not is_number or not 0 < threshold < 1:
+        raise BadInputError(
+            f"threshold is a number with 0 < threshold < 1. Received: threshold={threshold!r}. The paper uses 0.9."
+        )
+
+
+def check_path(path):
+    """Raise `BadInputError` unless `path` is something that names a file."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise BadInputError(f"A path is a string or a pathlib.Path. Received: {path!r}. Name a file.")
