@@ -17,7 +17,7 @@ clean:
 $(VENV)/.demo: EXTRAS := demo,tflite-runtime
 $(VENV)/.test: EXTRAS := test,tflite-runtime
 $(VENV)/.demo $(VENV)/.test: $(METADATA)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tfold needs Python 3.11 or newer. Received: %s. Choose one with: make PYTHON=python3.11" % sys.version.split()[0])'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tfold needs Python 3.11 or newer. Received: %s. Choose one with: make PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	PYTHONWARNINGS=ignore $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
