@@ -4,7 +4,7 @@ import difflib
 
 from tfold.alpha.sites import find_site
 from tfold.errors import BadInputError
-from tfold.graph.calls import is_plain_call
+from tfold.graph.keras_config import is_plain_call
 
 SOFTMAX = "softmax: no elementwise function"
 LAST = "the network's last activation"

@@ -6,7 +6,6 @@ What is connected to what comes from `model.get_config()`, where the arguments o
 Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
 "backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
 """
-import inspect
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ import keras
 
 from tfold.errors import BadInputError
 from tfold.graph.ir import Slot
-from tfold.graph.keras_config import leaves, output_key, parsed, with_slots
+from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
 
 
 class Tensor(NamedTuple):
@@ -163,7 +162,7 @@ def _functional(model, config, sources, prefix, calls):
             keys = []
             args = parsed(inbound["args"], keys, shapes, dtypes)
             kwargs = {name: parsed(value, keys, shapes, dtypes) for name, value in inbound["kwargs"].items()}
-            args, kwargs = _by_position(operations[layer["name"]], tuple(args), kwargs, len(keys))
+            args, kwargs = by_position(operations[layer["name"]], tuple(args), kwargs, len(keys))
             written[layer["name"], index] = keys, args, kwargs
     returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
     for key, tensor in zip(returned, model.outputs, strict=True):
@@ -187,17 +186,9 @@ def _functional(model, config, sources, prefix, calls):
     return [tensors[key] for key in returned]
 
 
-def _by_position(op, args, kwargs, count):
-    """The arguments of `layer(inputs=x)` as those of `layer(x)`, where that is where all `count` tensors are."""
-    first = next(iter(inspect.signature(op.call).parameters), None)
-    if args or first not in kwargs or len(_positions(kwargs[first]) or ()) != count:
-        return args, kwargs
-    return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
-
-
 def _apply(call, calls):
     """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
-    order = _positions(call.args) if is_graph_model(call.op) and _changes_nothing(call.kwargs) else None
+    order = positions(call.args) if is_graph_model(call.op) and changes_nothing(call.kwargs) else None
     if order is not None and len(order) == len(call.reads):
         reads = [call.reads[position] for position in order]
         if isinstance(call.op, keras.Sequential):
@@ -205,30 +196,6 @@ def _apply(call, calls):
         return _functional(call.op, _config(call.op), reads, f"{call.path}/", calls)
     calls.append(call)
     return [Tensor(call, i) for i in range(len(call.out_shapes))]
-
-
-def _positions(structure):
-    """The `Slot`s in a call's arguments in the order of a nested model's inputs; None if there is anything else."""
-    if isinstance(structure, Slot):
-        return [structure]
-    if isinstance(structure, dict):
-        structure = [structure[key] for key in sorted(structure)]
-    if not isinstance(structure, (list, tuple)):
-        return None
-    parts = [_positions(item) for item in structure]
-    return None if None in parts else sum(parts, [])
-
-
-def _changes_nothing(kwargs):
-    # training=False asks for what a network computes at inference anyway; a mask or training=True changes it.
-    return all(value is None or (name == "training" and value is False) for name, value in kwargs.items())
-
-
-def is_plain_call(args, kwargs, count):
-    """Whether a call gives `count` tensors by position, alone or in one list, and nothing else that matters."""
-    tensors = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
-    is_in_order = tensors == list(range(count)) and all(isinstance(tensor, Slot) for tensor in tensors)
-    return is_in_order and _changes_nothing(kwargs)
 
 
 def _config(model):

@@ -1,7 +1,9 @@
-"""How Keras writes down a model's graph: call arguments, and the tensors that a model takes and returns.
+"""How Keras writes down a model's graph: the arguments of calls, and the tensors that a model takes and returns.
 
 A tensor is written as `[layer name, number of its call, number of the output]`: its *key* here.
 """
+import inspect
+
 import keras
 
 from tfold.graph.ir import Slot
@@ -49,3 +51,36 @@ def with_slots(structure, keys):
         keys.append(tuple(structure))
         return Slot(len(keys) - 1)
     return type(structure)(with_slots(item, keys) for item in structure)
+
+
+def by_position(op, args, kwargs, count):
+    """The arguments of `layer(inputs=x)` as those of `layer(x)`, where that is where all `count` tensors are."""
+    first = next(iter(inspect.signature(op.call).parameters), None)
+    if args or first not in kwargs or len(positions(kwargs[first]) or ()) != count:
+        return args, kwargs
+    return (kwargs[first],), {name: value for name, value in kwargs.items() if name != first}
+
+
+def positions(structure):
+    """The `Slot`s in a call's arguments in the order of a nested model's inputs; None if there is anything else."""
+    if isinstance(structure, Slot):
+        return [structure]
+    if isinstance(structure, dict):
+        structure = [structure[key] for key in sorted(structure)]
+    if not isinstance(structure, (list, tuple)):
+        return None
+    parts = [positions(item) for item in structure]
+    return None if None in parts else sum(parts, [])
+
+
+def changes_nothing(kwargs):
+    """Whether keyword arguments leave a call what it is at inference without them."""
+    # training=False asks for what a network computes at inference anyway; a mask or training=True changes it.
+    return all(value is None or (name == "training" and value is False) for name, value in kwargs.items())
+
+
+def is_plain_call(args, kwargs, count):
+    """Whether a call gives `count` tensors by position, alone or in one list, and nothing else that matters."""
+    tensors = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
+    is_in_order = tensors == list(range(count)) and all(isinstance(tensor, Slot) for tensor in tensors)
+    return is_in_order and changes_nothing(kwargs)

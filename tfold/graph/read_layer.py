@@ -14,7 +14,7 @@ import numpy as np
 from tfold.algebra.affine import from_batch_norm
 from tfold.algebra.linear_map import LinearMap, same_padding
 from tfold.graph import activations
-from tfold.graph.calls import is_plain_call
+from tfold.graph.keras_config import is_plain_call
 
 
 class Step(NamedTuple):
