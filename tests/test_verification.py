@@ -193,3 +193,14 @@ def test_rounding_is_told_from_a_wrong_fold():
     found = tfold.fold(model).report.verification
     assert found.rounding > found.tolerance == 1e-5 and found.worst.relative < 1e-9
     assert "compared in float64" in str(found)
+
+
+def test_too_much_rounding_is_refused():
+    """Exact in float64, but in float32 hardly a digit of what the batch norm makes is left."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(x)))
+    model.get_layer("conv").set_weights([np.random.default_rng(0).normal(size=(3, 3, 3, 4)), np.full(4, 3e6)])
+    model.get_layer("bn").set_weights([np.ones(4), np.zeros(4), np.full(4, 3e6), np.ones(4)])
+    with pytest.raises(tfold.ParityError, match="verify=False"):
+        tfold.fold(model)

@@ -16,15 +16,11 @@ import keras
 
 from tfold.alpha.activation import AlphaActivation
 from tfold.alpha.penalty import AlphaPenalty
-from tfold.alpha.reading import alpha_layers, alphas
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
-from tfold.alpha.settling import settle
 from tfold.alpha.ties import tied
 from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
-
-__all__ = ["alpha_layers", "alphas", "prefold", "settle"]
 
 
 def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
