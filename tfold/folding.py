@@ -13,7 +13,7 @@ from tfold.checks import check_threshold
 from tfold.errors import BadInputError
 from tfold.graph.build import build_with_tensors, layer_name
 from tfold.graph.capture import capture
-from tfold.passes.cost import POLICIES
+from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
 from tfold.passes.report import Report
 from tfold.verification import verify
@@ -93,13 +93,11 @@ def effective_depth(model, threshold=0.9):
     return fold_plan(model, threshold).after.depth
 
 
-def _options(threshold, policy):
+def _options(threshold, policy, border="exact"):
     check_threshold(threshold)
-    if policy not in POLICIES:
-        raise BadInputError(
-            f"policy is one of {', '.join(POLICIES)}. Received: policy={policy!r}. The default is latency."
-        )
-    return passes.Options(threshold, policy)
+    if border not in ("exact", "approximate"):
+        raise BadInputError(f"border is exact or approximate. Received: border={border!r}. The default is exact.")
+    return passes.Options(threshold, policy_named(policy), border)
 
 
 def _fold(model, rewriting, threshold, policy, check, sample):

@@ -1,6 +1,5 @@
 """Two maps as one, against running the two, border pixels included; and that what is refused really differs."""
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 import pytest
@@ -8,8 +7,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tfold import reasons
-from tfold.algebra.compose import add, check_composable, compose, composed_shape
-from tfold.algebra.linear_map import LinearMap, identity, same_padding
+from tfold.algebra import border, outline
+from tfold.algebra.affine import Affine
+from tfold.algebra.compose import check_composable, compose, composed_shape
+from tfold.algebra.linear_map import LinearMap, averaging, diagonal, same_padding, selection
 from tfold.reasons import Refusal
 
 
@@ -71,6 +72,73 @@ def test_a_composed_map_computes_what_the_two_compute(case):
         assert refusal.reason == reasons.BORDER_NOT_EXACT  # sizes are known, nothing is transposed
         return
     assert_same(one.apply(x), second.apply(first.apply(x)))
+    outlined = outline.compose(outline.outline(first), outline.outline(second), size[: max(first.rank, second.rank)])
+    assert_outlined(outlined, one)
+
+
+def assert_outlined(outlined, linear):
+    """An outline is the map without its numbers: all else must be the same."""
+    assert outlined.kernel.shape == linear.kernel.shape
+    assert (outlined.bias is None) <= (linear.bias is None or not linear.bias.any())
+    if outlined.bias is not None and linear.bias is not None:
+        assert linear.bias.shape in (outlined.bias.shape, outlined.bias.shape[-1:])
+    for name in ("strides", "dilation", "padding", "groups", "transposed"):
+        assert getattr(outlined, name) == getattr(linear, name), name
+
+
+@st.composite
+def padded_pairs(draw):
+    """Two convolutions whose border no merge can keep, and a third behind them."""
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    size = (draw(st.integers(9, 14)),)
+    found = []
+    for _ in range(3):
+        padding = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))),)
+        found.append(conv(rng, (draw(st.integers(2, 4)),), 2, 2, padding, rng.normal(size=2),
+                          strides=(draw(st.integers(1, 3)),)))
+    return found, size
+
+
+@settings(max_examples=300)
+@given(padded_pairs())
+def test_an_approximate_merge_is_wrong_in_the_ring_it_names_and_nowhere_else(case):
+    [first, second, third], size = case
+    assume(min(*second.output_size(first.output_size(size)), *third.output_size(second.output_size(
+        first.output_size(size)))) > 0)
+    try:
+        one = compose(first, second, size, approximate=True)
+    except Refusal:
+        assume(False)
+    assert_outlined(outline.compose(outline.outline(first), outline.outline(second), size, True), one)
+    assume(not one.has_bias_map)
+    exact = check_composable(first, second, size, approximate=True)
+    ring = None if exact else border.disturbed(first, second, size)
+    x = rng_input(size)
+    y = second.apply(first.apply(x))
+    assert_same_inside(one.apply(x), y, ring or ((0, 0),))
+    two = compose(one, third, size, approximate=True)  # the ring grows with what comes behind
+    if ring or not check_composable(one, third, size, approximate=True):
+        ring = border.disturbed(one, third, size, ring)
+        assert_same_inside(two.apply(x), third.apply(y), ring)
+
+
+def rng_input(size):
+    return np.random.default_rng(0).normal(size=(1, *size, 2))
+
+
+def assert_same_inside(a, b, ring):
+    [(before, after)] = ring
+    assert np.abs(a - b)[:, before : a.shape[1] - after].max(initial=0) <= 1e-9 * np.abs(b).max()
+
+
+def test_two_padded_convolutions_differ_from_one_in_a_ring_of_one_pixel():
+    rng = np.random.default_rng(13)
+    first, second = (conv(rng, (3, 3), 2, 2, padding=1) for _ in range(2))
+    assert border.disturbed(first, second, (8, 8)) == ((1, 1), (1, 1))
+    x = rng.normal(size=(1, 8, 8, 2))
+    error = np.abs(compose(first, second, (8, 8), approximate=True).apply(x) - second.apply(first.apply(x)))
+    assert error[:, 1:-1, 1:-1].max() < 1e-12
+    assert min(error[:, 0].max(), error[:, -1].max(), error[:, :, 0].max(), error[:, :, -1].max()) > 1e-3
 
 
 @settings(max_examples=200)
@@ -79,14 +147,14 @@ def test_a_refused_border_does_differ(case):
     """Put the two together as if there were no border: where that is refused, the numbers are really wrong."""
     first, second, size = case
     rank = len(size)
-    first, second = (replace(m.with_rank(rank).ungrouped(), bias=None) for m in (first, second))
+    first, second = (replace(m.with_rank(rank).regrouped(1), bias=None) for m in (first, second))
     # A window with holes or steps may happen to miss the pixels in question; the refusal is then merely cautious.
     assume(first.strides == first.dilation == second.strides == second.dilation == (1,) * rank)
     assume(all(n > 0 for n in second.output_size(first.output_size(size))))
     no_padding = ((0, 0),) * rank
     kernel = compose(replace(first, padding=no_padding), replace(second, padding=no_padding), size).kernel
     shape = composed_shape(first, second)
-    blind = LinearMap(kernel, None, shape["strides"], shape["dilation"], shape["padding"])
+    blind = LinearMap(kernel, None, shape.strides, shape.dilation, shape.padding)
     x = np.random.default_rng(0).normal(size=(1, *size, first.inputs))
     difference = np.abs(second.apply(first.apply(x)) - blind.apply(x)).max()
     try:
@@ -128,6 +196,60 @@ def test_depthwise_after_depthwise_stays_depthwise():
     assert one.kernel.shape == (5, 5, 1, 8)
 
 
+@pytest.mark.parametrize("before, after, groups", [(4, 2, 2), (2, 4, 2), (4, 4, 4), (2, 2, 2), (4, 1, 1)])
+def test_of_two_groupings_the_common_one_remains(before, after, groups):
+    rng = np.random.default_rng(9)
+    first = conv(rng, (3, 3), 4 // before, 8, groups=before)
+    second = conv(rng, (2, 2), 8 // after, 4, groups=after)
+    one = compose(first, second, (9, 9))
+    assert one.groups == groups
+    x = rng.normal(size=(1, 9, 9, 4))
+    assert_same(one.apply(x), second.apply(first.apply(x)))
+
+
+def test_pooling_selecting_and_scaling_are_linear_maps():
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(2, 6, 6, 4))
+    assert_same(averaging(4, (2, 3), (2, 3)).apply(x), x.reshape(2, 3, 2, 2, 3, 4).mean(axis=(2, 4)))
+    assert_same(selection(4, 1, 3, 2).apply(x), x[..., 1:3])
+    affine = Affine(rng.normal(size=4), rng.normal(size=4))
+    assert_same(diagonal(affine, 2).apply(x), affine(x))
+    assert_same(diagonal(affine, 0).apply(x), affine(x))
+    pooled = compose(conv(rng, (3, 3), 4, 4), averaging(4, (2, 2), (2, 2)), (6, 6))
+    assert (pooled.window, pooled.strides) == ((4, 4), (2, 2))
+
+
+def test_zeros_that_no_window_reaches_are_trimmed():
+    rng = np.random.default_rng(11)
+    linear = conv(rng, (3, 3), 2, 2, padding=1, strides=(2, 2))
+    trimmed = linear.trimmed((8, 9))
+    assert trimmed.padding == ((1, 0), (1, 1))
+    x = rng.normal(size=(1, 8, 9, 2))
+    assert_same(trimmed.apply(x), linear.apply(x))
+    assert linear.trimmed((None, 9)) is linear
+
+
+@pytest.mark.parametrize("transposed_first", [True, False])
+def test_a_transposed_convolution_takes_in_its_pointwise_neighbours(transposed_first):
+    tf = pytest.importorskip("tensorflow")
+    rng = np.random.default_rng(12)
+    big = conv(rng, (3, 3), 3, 3, bias=rng.normal(size=3), transposed=True, strides=(2, 2), padding=None)
+    point = conv(rng, (1, 1), 3, 3, bias=rng.normal(size=3) if transposed_first else None)
+
+    def run(linear, x):
+        if not linear.transposed:
+            return linear.apply(x)
+        kernel = np.swapaxes(linear.kernel, -1, -2)
+        return tf.nn.conv2d_transpose(x, kernel, (1, 11, 11, 3), 2, "VALID").numpy() + linear.bias_or_zeros()
+
+    first, second = (big, point) if transposed_first else (point, big)
+    x = rng.normal(size=(1, 5, 5, 3))
+    one = compose(first, second, (5, 5))
+    assert one.transposed
+    assert_same(run(one, x), run(second, run(first, x)))
+    assert_outlined(outline.compose(outline.outline(first), outline.outline(second), (5, 5)), one)
+
+
 def test_dilated_pointwise_pairs_keep_their_dilation():
     rng = np.random.default_rng(3)
     one = compose(conv(rng, (1, 1), 2, 2), conv(rng, (3, 3), 2, 2, dilation=(2, 2)), (9, 9))
@@ -148,6 +270,7 @@ def test_padding_after_a_bias_gives_a_border_map_and_none_without_bias():
 @pytest.mark.parametrize("reason, first, second, size", [
     (reasons.TRANSPOSED, {"transposed": True, "padding": None}, {}, (6,)),
     (reasons.TRANSPOSED, {}, {"transposed": True, "padding": None}, (6,)),
+    (reasons.TRANSPOSED, {"window": 1, "bias": np.ones(2)}, {"transposed": True, "padding": None}, (6,)),
     (reasons.UNKNOWN_SIZE, {"padding": None}, {}, (None,)),
     (reasons.UNKNOWN_SIZE, {"strides": (2,), "padding": ((1, 0),)}, {"padding": ((0, 1),)}, (None,)),
     (reasons.UNKNOWN_SIZE, {"window": 1, "bias": np.ones(2)}, {"padding": ((1, 1),)}, (None,)),
@@ -162,72 +285,3 @@ def test_refusals(reason, first, second, size):
         with pytest.raises(Refusal) as refused:
             attempt(first, second, size)
         assert refused.value.reason == reason
-
-
-@st.composite
-def branches(draw):
-    rank = draw(st.integers(0, 2))
-    size = tuple(draw(st.integers(5, 8)) for _ in range(rank))
-    inputs, stride = draw(st.sampled_from([2, 4])), draw(st.integers(1, 2)) if rank else 1
-    found = []
-    for _ in range(draw(st.integers(2, 3))):
-        rng = np.random.default_rng(draw(st.integers(0, 999)))
-        kind = draw(st.sampled_from(["full", "depthwise", "identity", "dilated", "grouped", "map"]))
-        if rank == 0:
-            bias = rng.normal(size=inputs) if draw(st.booleans()) else None
-            found.append(identity(inputs, 0) if kind == "identity" else LinearMap(rng.normal(size=(inputs,) * 2), bias))
-            continue
-        if kind == "identity" and stride == 1:
-            found.append(identity(inputs, rank))
-            continue
-        window = tuple(draw(st.integers(1, 4)) for _ in range(rank))
-        dilation = (2,) * rank if kind == "dilated" and stride == 1 else (1,) * rank
-        extent = tuple(d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True))
-        groups = {"depthwise": inputs, "grouped": 2}.get(kind, 1)
-        kernel = rng.normal(size=(*window, inputs // groups, inputs))
-        linear = LinearMap(kernel, rng.normal(size=inputs), (stride,) * rank, dilation,
-                           same_padding(size, extent, (stride,) * rank), groups)
-        if kind == "map":
-            linear = replace(linear, bias=rng.normal(size=(*linear.output_size(size), inputs)))
-        found.append(linear)
-    return found, size
-
-
-@settings(max_examples=200)
-@given(branches())
-def test_added_maps_compute_the_sum(case):
-    found, size = case
-    x = np.random.default_rng(0).normal(size=(2, *size, found[0].inputs))
-    try:
-        one = add(found)
-    except Refusal as refusal:
-        assert refusal.reason == reasons.DIFFERENT_SHAPES
-        assert max(max(m.dilation, default=1) for m in found) > 1  # windows with holes, shifted against one another
-        return
-    assert_same(one.apply(x), reduce(np.add, [m.apply(x) for m in found]))
-
-
-def test_the_skip_of_a_residual_is_one_in_the_middle_of_the_kernel():
-    rng = np.random.default_rng(6)
-    linear = conv(rng, (3, 3), 4, 4, padding=1)
-    one = add([linear, identity(4, 2)])
-    assert one.padding == linear.padding
-    np.testing.assert_array_equal(one.kernel[1, 1] - linear.kernel[1, 1], np.eye(4))
-
-
-def test_depthwise_plus_identity_stays_depthwise():
-    linear = conv(np.random.default_rng(7), (3, 3), 1, 4, padding=1, groups=4)
-    assert add([linear, identity(4, 2)]).is_depthwise
-
-
-@pytest.mark.parametrize("reason, changes", [
-    (reasons.TRANSPOSED, {"transposed": True}),
-    (reasons.UNKNOWN_SIZE, {"padding": None}),
-    (reasons.DIFFERENT_SHAPES, {"strides": (2,)}),
-    (reasons.DIFFERENT_SHAPES, {"padding": ((1, 1),)}),
-])
-def test_refused_additions(reason, changes):
-    linear = conv(np.random.default_rng(8), (3,), 2, 2)
-    with pytest.raises(Refusal) as refused:
-        add([linear, replace(linear, **changes)])
-    assert refused.value.reason == reason

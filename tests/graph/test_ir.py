@@ -23,7 +23,7 @@ def test_a_right_graph_is_valid():
     (lambda g: setattr(g["dense"], "op", "conv"), "Received: 'conv'"),
     (lambda g: g["dense"].attrs.clear(), "needs map"),
     (lambda g: setattr(g["dense"], "inputs", (Ref("nowhere"),)), "reads nowhere before it is made"),
-    (lambda g: setattr(g["x"], "shapes", ((None, 4),)), "Received: dense with 3, on a tensor of shape"),
+    (lambda g: setattr(g["x"], "shapes", ((None, 4),)), "as its kernel has, 3. Received: dense"),
     (lambda g: g["dense"].attrs.update(map=LinearMap(np.ones((3, 2)), np.ones(5))), "A bias has one value a channel"),
     (lambda g: g.outputs.append(Ref("gone")), "Received: gone"),
 ])

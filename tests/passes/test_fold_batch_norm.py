@@ -143,8 +143,8 @@ def test_a_batch_norm_behind_a_residual_that_became_one_layer(fold_checked):
     assert result.report.after.batch_norms == 0
 
 
-def stays(model, reason, fold_checked):
-    result = fold_checked(model)
+def stays(model, reason, fold_checked, how=tfold.fold):
+    result = fold_checked(model, how=how)
     assert result.report.after.batch_norms == 1
     [entry] = [entry for entry in result.report.refusals if entry.rule == "fold_batch_norm"]
     assert entry.reason == reason
@@ -154,12 +154,15 @@ def stays(model, reason, fold_checked):
 
 def test_shift_in_front_of_zero_padding(fold_checked):
     model = chain(BN(name="bn"), layers.Conv2D(4, 3, padding="same", name="conv"))
-    assert "conv" in stays(model, reasons.BORDER_NOT_EXACT, fold_checked).detail
+    assert "conv" in stays(model, reasons.BORDER_NOT_EXACT, fold_checked, tfold.fold_batch_norm).detail
+    assert "with a border map" in str(fold_checked(model).report)  # merging repairs the border
 
 
 @pytest.mark.parametrize("pad", [((1, 0), (0, 0)), ((0, 0), (0, 2))])
 def test_shift_in_front_of_a_padding_layer(pad, fold_checked):
-    stays(chain(BN(name="bn"), layers.ZeroPadding2D(pad), layers.Conv2D(4, 3)), reasons.BORDER_NOT_EXACT, fold_checked)
+    model = chain(BN(name="bn"), layers.ZeroPadding2D(pad), layers.Conv2D(4, 3))
+    stays(model, reasons.BORDER_NOT_EXACT, fold_checked, tfold.fold_batch_norm)
+    assert fold_checked(model).report.after.batch_norms == 0
 
 
 def test_no_shift_in_front_of_zero_padding_is_no_problem():
@@ -199,7 +202,7 @@ def test_batch_norm_with_one_reader_that_cannot_take_it(fold_checked):
     stays(keras.Model(x, [layers.Dense(2)(y), layers.ReLU()(y)]), reasons.ACTIVATION_BETWEEN, fold_checked)
 
 
-@pytest.mark.parametrize("layer", [layers.PReLU(), layers.Rescaling(2.0), layers.Lambda(lambda x: x * 2)])
+@pytest.mark.parametrize("layer", [layers.PReLU(), layers.Lambda(lambda x: x * 2)])
 def test_batch_norm_between_walls(layer, fold_checked):
     stays(chain(layer, BN(name="bn"), layers.LayerNormalization()), reasons.UNKNOWN_LAYER, fold_checked)
 
@@ -208,7 +211,7 @@ def test_batch_norm_alone(fold_checked):
     stays(chain(BN(name="bn")), reasons.GRAPH_BOUNDARY, fold_checked)
 
 
-@pytest.mark.parametrize("layer", [layers.MaxPooling2D(), layers.AveragePooling2D(2), layers.ZeroPadding2D()])
+@pytest.mark.parametrize("layer", [layers.MaxPooling2D(), layers.ZeroPadding2D()])
 def test_batch_norm_behind_a_pool_or_padding(layer, fold_checked):
     model = chain(layers.Conv2D(4, 3), layer, BN(name="bn"), layers.MaxPooling2D())
     stays(model, reasons.NO_NEIGHBOUR, fold_checked)

@@ -10,9 +10,14 @@ outside it, it computes W₁ ∗ x + b₁ as anywhere else. The two agree iff bo
 - *bias*: b₁ must be zero. If it is not, the merged bias is a map: constant inside, different in the outer ring
   (`through`). Adding that map instead of a bias is exact.
 
+Where the kernel part does not vanish, `away_from` gives the bias that is right away from the border, and `disturbed`
+how many pixels on each side are then wrong.
+
 Source: Layer Folding (arXiv 2106.09309), which calls the merge across padding approximate and fine-tunes; the bias
 map makes the 1×1 case exact.
 """
+from dataclasses import replace
+
 import numpy as np
 
 
@@ -63,3 +68,43 @@ def through(first, second, size):
     bias = second.apply(np.broadcast_to(first.bias, (1, *size, first.outputs)))[0]
     flat = bias.reshape(-1, second.outputs)
     return flat[0].copy() if (flat == flat[0]).all() else bias
+
+
+def away_from(first, second):
+    """The bias of `second` after `first` where no padding is near: `(outputs,)`, or None."""
+    if first.bias is None or not np.any(first.bias):
+        return second.bias
+    window = np.broadcast_to(first.bias, (1, *second.extent, first.outputs))
+    inner = replace(second, padding=((0, 0),) * second.rank).apply(window)
+    return inner.reshape(-1, second.outputs)[0]
+
+
+def disturbed(first, second, size, ring=None):
+    """How many output pixels differ, on each side of each axis, when `second` ∘ `first` is merged across padding.
+
+    Args:
+        first, second: `LinearMap`s of one rank.
+        size: spatial input size of `first`; None for unknown axes is allowed where `second` has no stride.
+        ring: the same of `first`'s output, where it was itself merged so; None for none.
+
+    Returns:
+        `((before, after), …)`, one pair for each axis.
+
+    Example:
+
+    Two 3×3 convolutions with padding 1 differ from one 5×5 convolution with padding 2 in a ring of one pixel:
+    `((1, 1), (1, 1))`.
+    """
+    found = []
+    for axis, n in enumerate(first.output_size(size)):
+        before, after = (0, 0) if ring is None else ring[axis]
+        zeros_before, zeros_after = second.padding[axis]
+        extent, stride = second.extent[axis], second.strides[axis]
+        wrong_before = -(-(before + zeros_before) // stride)
+        wrong_after = after + zeros_after
+        if n is not None:
+            out = (n + zeros_before + zeros_after - extent) // stride + 1
+            first_wrong = max(-(-(n - after - extent + 1 + zeros_before) // stride), 0)
+            wrong_before, wrong_after = min(wrong_before, out), max(out - first_wrong, 0)
+        found.append((wrong_before if before or zeros_before else 0, wrong_after if after or zeros_after else 0))
+    return tuple(found)

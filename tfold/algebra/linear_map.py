@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfold.algebra.affine import Affine
+
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
@@ -69,6 +71,11 @@ class LinearMap:
         return self.groups > 1 and self.groups == self.inputs
 
     @property
+    def is_pointwise(self):
+        """It works on each pixel by itself: 1×1 or dense, no stride, no padding."""
+        return not self.transposed and max(self.window + self.strides, default=1) == 1 and not self.is_padded
+
+    @property
     def is_padded(self):
         return self.padding is None or any(side for pair in self.padding for side in pair)
 
@@ -97,18 +104,18 @@ class LinearMap:
         kernel = self.kernel.reshape((1,) * rank + self.kernel.shape)
         return replace(self, kernel=kernel, strides=(1,) * rank, dilation=(1,) * rank, padding=((0, 0),) * rank)
 
-    def ungrouped(self):
-        """The same map as an ordinary convolution: a block-diagonal kernel with groups = 1."""
-        if self.groups == 1:
+    def regrouped(self, groups):
+        """The same map with fewer groups, a divisor of those it has: zeros where it reads nothing."""
+        if groups == self.groups:
             return self
-        per_group_out = self.outputs // self.groups
-        per_group_in = self.kernel.shape[-2]
-        full = np.zeros((*self.window, self.inputs, self.outputs), self.kernel.dtype)
-        for g in range(self.groups):
-            rows = slice(g * per_group_in, (g + 1) * per_group_in)
-            columns = slice(g * per_group_out, (g + 1) * per_group_out)
-            full[..., rows, columns] = self.kernel[..., columns]
-        return replace(self, kernel=full, groups=1)
+        joined = self.groups // groups
+        rows = self.kernel.shape[-2]
+        kernel = np.zeros((*self.window, joined * rows, self.outputs), self.kernel.dtype)
+        place_in_group = np.arange(self.outputs) // (self.outputs // self.groups) % joined
+        for place in range(joined):
+            columns = place_in_group == place
+            kernel[..., place * rows : (place + 1) * rows, columns] = self.kernel[..., columns]
+        return replace(self, kernel=kernel, groups=groups)
 
     def undilated(self):
         """The same map with the dilation written out as zeros in the kernel."""
@@ -117,6 +124,18 @@ class LinearMap:
         kernel = np.zeros((*self.extent, *self.kernel.shape[-2:]), self.kernel.dtype)
         kernel[tuple(slice(None, None, d) for d in self.dilation)] = self.kernel
         return replace(self, kernel=kernel, dilation=(1,) * self.rank)
+
+    def trimmed(self, size):
+        """The same map without the zeros behind the input that no window reaches: there are some where it strides."""
+        if self.transposed or self.padding is None or None in size:
+            return self
+        unread = [
+            n + sum(pair) - ((out - 1) * stride + extent)
+            for n, pair, out, stride, extent in zip(
+                size, self.padding, self.output_size(size), self.strides, self.extent, strict=True)
+        ]
+        return replace(self, padding=tuple(
+            (before, max(after - more, 0)) for (before, after), more in zip(self.padding, unread, strict=True)))
 
     def scaled(self, affine):
         """This map followed by a per-channel affine map."""
@@ -166,11 +185,28 @@ class LinearMap:
 
 
 def identity(channels, rank):
-    """The map y = x, as a 1×1 depthwise convolution (a dense identity for rank 0)."""
-    if rank == 0:
-        return LinearMap(np.eye(channels))
-    kernel = np.ones((*(1,) * rank, 1, channels))
-    return LinearMap(kernel, None, (1,) * rank, (1,) * rank, ((0, 0),) * rank, groups=channels)
+    """The map y = x, as a 1×1 depthwise convolution; of a vector for rank 0."""
+    return diagonal(Affine(np.ones(channels), np.zeros(channels)), rank)
+
+
+def diagonal(affine, rank):
+    """An affine map per channel, as a 1×1 depthwise convolution; of a vector for rank 0."""
+    kernel = affine.scale.reshape((*(1,) * rank, 1, -1))
+    bias = affine.shift if affine.shift.any() else None
+    return LinearMap(kernel, bias, (1,) * rank, (1,) * rank, ((0, 0),) * rank, groups=affine.scale.size)
+
+
+def selection(channels, start, stop, rank):
+    """The map that keeps the channels start…stop."""
+    kernel = np.eye(channels)[:, start:stop].reshape((*(1,) * rank, channels, -1))
+    return LinearMap(kernel, None, (1,) * rank, (1,) * rank, ((0, 0),) * rank)
+
+
+def averaging(channels, window, strides):
+    """Average pooling without padding, as a depthwise convolution."""
+    rank = len(window)
+    kernel = np.full((*window, 1, channels), 1.0 / np.prod(window))
+    return LinearMap(kernel, None, tuple(strides), (1,) * rank, ((0, 0),) * rank, groups=channels)
 
 
 def same_padding(size, extent, strides):

@@ -9,12 +9,16 @@
     alphas(f_alpha)                       {"conv_alpha": 0.998, "relu": 0.01}
     settled = settle(f_alpha)             stock Keras again
 
+With padding="forward" it also moves zero padding, so that what follows one another without activations later is exactly
+one convolution (see `padding`).
+
 (Layer Folding, arXiv 2106.09309, sec. 3: steps 1 and 2.)
 """
 
 import keras
 
 from tfold.alpha.activation import AlphaActivation
+from tfold.alpha.padding import STAYS, find_segments, moves
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
@@ -22,8 +26,10 @@ from tfold.alpha.ties import tied
 from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
 
+PADDINGS = ("keep", "forward")
 
-def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
+
+def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), padding="keep"):
     """Returns a new model with σ_α in the place of every activation that can matter.
 
     An activation layer gives way to an `AlphaActivation` of the same name; an activation inside a layer (`activation=`
@@ -44,6 +50,7 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
     f_alpha = prefold(model)
     f_alpha = prefold(model, AlphaPenalty(strength=0.1), costs={"block_1/relu": 2.5}, skip="stem_relu")
     f_alpha = prefold(model, only=lambda layer: layer.name.startswith("block"))
+    f_alpha = prefold(model, padding="forward")        # fit it, then: fold(f_alpha) merges 3×3 ─ 3×3 exactly
     ```
 
     Args:
@@ -56,13 +63,28 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
         skip: Likewise: these are left alone.
         tie: Groups (lists of names) of equal activations that share one α, because nothing merges before all of them
             go: the two of an inverted residual, for instance. The α bears the name of the group's first.
+        padding: "keep", or "forward": in each chain of convolutions with nothing but α, batch norms, dropout and
+            padding layers between them, the first gets the zero padding of all and the others get none. Without it,
+            `fold` cannot merge a window wider than 1×1 with a zero-padded convolution behind it, and needs a bias map
+            for a 1×1 one. **This changes what the network computes at the border**, so train it afterwards.
+            `tfold.alpha.padding.segments(model, only, skip)` lists the chains and what the first of each gets. An
+            activation in `skip` ends a chain; in a deep network without additions or pooling some should, because
+            zeros behind strides add up and make every tensor of the chain larger. A layer called more than once keeps
+            its padding, and so does one whose padding depends on an input size that is None.
 
     Returns:
-        An uncompiled model that computes what `model` computes.
+        An uncompiled model that computes what `model` computes; with padding="forward", save at the border, unless no
+        padding moved.
 
     Raises:
-        ValueError: If the model is subclassed or not built, a name is unknown, or no activation can have an α.
+        ValueError: If the model is subclassed or not built, a name is unknown, `padding` is no such word, or no
+            activation can have an α.
     """
+    if padding not in PADDINGS:
+        raise BadInputError(
+            f"padding is one of {', '.join(PADDINGS)}. Received: padding={padding!r}. "
+            'Pass padding="forward" to give the first convolution of a chain the padding of all.'
+        )
     penalty = AlphaPenalty() if penalty is None else penalty
     if not isinstance(penalty, AlphaPenalty):
         raise BadInputError(
@@ -81,18 +103,22 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=()):
     names = {call.path.split("/")[-1] for call in topology.calls}
     chosen = {id(site.op): site for site in sites}
     first_of = tied(tie, chosen, paths_by_op(topology))
+    moved = moves(find_segments(topology, sites), lambda name: _unique(name, names)) if padding == "forward" else {}
     made = {}
 
     def replace(op):
         site = chosen.get(id(op))
         if site is None:
-            return None
+            return moved[id(op)].layers(op) if id(op) in moved else None
         # Sites that are tied are calls of one layer: the first's.
         first = first_of.get(id(op), op)
         if id(first) not in made:
             dtype = topology.calls_of(first)[0].dtype
             made[id(first)] = _alpha_layer(chosen[id(first)], penalties.get(id(first), penalty), dtype, names)
-        return [_without_activation(op), made[id(first)]] if site.fused else [made[id(first)]]
+        if not site.fused:
+            return [made[id(first)]]
+        linear = moved.get(id(op), STAYS).layers(op, activation="linear", activity_regularizer=None)
+        return [*linear, made[id(first)]]
 
     return rebuild(model, replace)
 
@@ -119,10 +145,6 @@ def _alpha_layer(site, penalty, input_dtype, names):
         half = input_dtype in ("float16", "bfloat16")
         kwargs["dtype"] = f"mixed_{input_dtype}" if half else input_dtype
     return AlphaActivation(site.activation, alpha_regularizer=penalty, fused=site.fused, **kwargs)
-
-
-def _without_activation(layer):
-    return type(layer).from_config({**layer.get_config(), "activation": "linear", "activity_regularizer": None})
 
 
 def _unique(name, names):

@@ -8,6 +8,16 @@ import keras
 _RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
 LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
 
+# Keras' operations that are an activation without settings, and those that are one with their settings as they stand.
+_STOCK = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu", "HardSigmoid": "hard_sigmoid", "HardSilu": "hard_silu",
+          "Softplus": "softplus", "Softsign": "softsign", "Selu": "selu", "Exp": "exponential",
+          "LogSigmoid": "log_sigmoid", "HardTanh": "hard_tanh", "TanhShrink": "tanh_shrink",
+          "SparsePlus": "sparse_plus", "SparseSigmoid": "sparse_sigmoid"}
+_STOCK_SETTINGS = {"Gelu": ("gelu", {"approximate": False}), "Celu": ("celu", {"alpha": 1.0}),
+                   "LogSoftmax": ("log_softmax", {"axis": -1}), "SoftShrink": ("soft_shrink", {"threshold": 0.5}),
+                   "HardShrink": ("hard_shrink", {"threshold": 0.5}), "Squareplus": ("squareplus", {"b": 4})}
+OPERATIONS = ("Relu", "Relu6", "ReLU", "LeakyRelu", "Elu", "Softmax", *_STOCK, *_STOCK_SETTINGS)
+
 
 def may_have_weights(function):
     """True for a layer used as a function, Dense(activation=PReLU()), unless it is known to have none.
@@ -40,26 +50,43 @@ def read_function(function):
 
 
 def read_layer(layer):
-    """`(fn, params)` of a Keras activation layer or operation."""
+    """`(fn, params)` of a Keras activation layer."""
     kind = type(layer).__name__
     if kind == "Activation":
         return read_function(layer.activation)
-    if kind == "Relu":
-        return "relu", dict(_RELU)
-    if kind == "Relu6":
-        return "relu", {**_RELU, "max_value": 6.0}
     config = layer.get_config()
     if kind == "ReLU":
-        return "relu", {
-            "max_value": None if config["max_value"] is None else float(config["max_value"]),
-            "negative_slope": float(config["negative_slope"] or 0.0),
-            "threshold": float(config["threshold"] or 0.0),
-        }
+        return "relu", _relu(config)
     if kind == "LeakyReLU":
         return "relu", {**_RELU, "negative_slope": float(config["negative_slope"])}
     if kind == "ELU":
         return "elu", {"alpha": float(config["alpha"])}
     return "softmax", {"axis": config["axis"]}
+
+
+def read_operation(operation):
+    """`(fn, params)` of one of `OPERATIONS`; None where no activation of Keras has its settings."""
+    kind, config = type(operation).__name__, operation.get_config()
+    if kind in _STOCK:
+        return _STOCK[kind], {}
+    if kind in _STOCK_SETTINGS:
+        fn, settings = _STOCK_SETTINGS[kind]
+        return (fn, {}) if all(config[key] == value for key, value in settings.items()) else None
+    if kind == "Relu6":
+        return "relu", {**_RELU, "max_value": 6.0}
+    if kind == "Elu":
+        return "elu", {"alpha": float(config["alpha"])}
+    if kind == "Softmax":
+        return ("softmax", {"axis": config["axis"]}) if isinstance(config["axis"], int) else None
+    return "relu", _relu(config)
+
+
+def _relu(config):
+    return {
+        "max_value": None if config.get("max_value") is None else float(config["max_value"]),
+        "negative_slope": float(config.get("negative_slope") or 0.0),
+        "threshold": float(config.get("threshold") or 0.0),
+    }
 
 
 def as_argument(fn, params):

@@ -1,13 +1,14 @@
 """`Graph` → Keras model.
 
-Nodes that no pass has touched are clones of the layers they came from, under their names, with their weights. New
-linear nodes become plain Keras layers (Dense, ConvND, DepthwiseConvND), so that the model loads where tfold is absent.
+Nodes that no pass has touched are clones of the layers they came from, under their names, with their weights, called
+with the same arguments. New nodes become plain Keras layers (`build_linear`, `build_plain`), so that the model loads
+where tfold is absent.
 An activation that was part of a layer (`Conv2D(activation="relu")`) becomes part of the layer that feeds it now.
 """
 import keras
 
 from tfold.errors import TfoldError
-from tfold.graph import activations, build_linear
+from tfold.graph import activations, build_linear, build_plain
 from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.ir import Ref, Slot
 
@@ -56,7 +57,7 @@ class _Builder:
         for node in self.graph:
             if node.name in fused_away:
                 continue  # made together with its linear layer
-            made = getattr(self, f"_{node.op}")(node, [self.tensors[ref] for ref in node.inputs])
+            made = getattr(self, f"_{node.op}", self._plain)(node, [self.tensors[ref] for ref in node.inputs])
             made = made if isinstance(made, (list, tuple)) else [made]
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
@@ -123,38 +124,34 @@ class _Builder:
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
         activation = None if after is None else activations.as_argument(after.attrs["fn"], after.attrs["params"])
         if node.intact:
-            return self._clone(node, {"activation": activation})(inputs[0])
+            return self._again(node, inputs, {"activation": activation})
         size = self.graph.size(node.inputs[0], node.map.rank)
         return build_linear.call(node.map, inputs[0], size, self._name, node, activation, self.dtype)
 
-    def _affine(self, node, inputs):
-        if node.intact:
-            return self._clone(node)(inputs[0])
-        return build_linear.call_affine(node.attrs["affine"], inputs[0], self._name(node), node.layer, self.dtype)
-
     def _activation(self, node, inputs):
         if node.intact and not node.attrs.get("fused"):
-            return self._clone(node)(inputs[0])
+            return self._again(node, inputs)
         fn, params = node.attrs["fn"], node.attrs["params"]
-        dtype = self.dtype or getattr(node.layer, "dtype_policy", None)
-        return activations.as_layer(fn, params, name=self._name(node), dtype=dtype)(inputs[0])
+        return activations.as_layer(fn, params, name=self._name(node), dtype=self._dtype(node))(inputs[0])
 
     def _alpha(self, node, _):
         raise TfoldError(f"α-activations are settled before a model is built. Received: {node.name}")
 
     def _plain(self, node, inputs):
-        layer = self._clone(node)
-        return layer(*inputs) if len(inputs) == 1 or not isinstance(layer, keras.Layer) else layer(inputs)
+        if node.intact:
+            return keras.tree.flatten(self._again(node, inputs))
+        size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
+        return build_plain.call(node, inputs, size, self._name(node), self._dtype(node))
 
-    _add = _multiply = _pool = _pad = _identity = _plain
+    def _dtype(self, node):
+        """What a new layer computes in: the model's floating-point type if one is asked for, or the policy of old."""
+        policy = getattr(node.layer, "dtype_policy", node.dtype)
+        return self.dtype if self.dtype and node.dtype in FLOATS else policy
 
-    def _concat(self, node, inputs):
-        return self._clone(node)(list(inputs))
-
-    def _opaque(self, node, inputs):
-        args, kwargs = node.attrs["call"]
-        layer = self._clone(node)
-        return keras.tree.flatten(layer(*_filled(args, inputs), **_filled(kwargs, inputs)))
+    def _again(self, node, inputs, changes=None):
+        """The call of an intact node, with the same arguments."""
+        args, kwargs = node.call
+        return self._clone(node, changes)(*_filled(args, inputs), **_filled(kwargs, inputs))
 
     def _clone(self, node, changes=None):
         """The layer of an intact node, anew, with the same weights once it has been called."""

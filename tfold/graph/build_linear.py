@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from tfold.algebra.linear_map import LinearMap, same_padding
-from tfold.graph.clone import clone_layer, copy_weights, with_dtype
+from tfold.graph import operations
+from tfold.graph.clone import copy_weights, with_dtype
 
 KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
         "depthwise_constraint", "trainable", "dtype")
@@ -59,7 +60,8 @@ def call(linear, x, size, name, node, activation=None, dtype=None):
         activation: what `activation=` gets.
         dtype: a floating-point type in place of the layer's own.
     """
-    template = with_dtype(node.layer.get_config(), dtype)
+    template = with_dtype(node.layer.get_config(), dtype) if isinstance(node.layer, keras.Layer) else {}
+    template.setdefault("dtype", dtype or node.dtype)  # where a sum or a slice became linear
     settings = {key: value for key, value in template.items() if key in KEPT}
     layer_name = name(node)
     border_map = None
@@ -67,20 +69,14 @@ def call(linear, x, size, name, node, activation=None, dtype=None):
     if linear.has_bias_map:
         bias, border_map = split_bias_map(linear.bias)
     if linear.transposed:
-        config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation}
+        config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation,
+                  "filters": linear.outputs}
         layer, kernel = type(node.layer).from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
         x, padding = _padded(linear, x, size, lambda: name(node, "_pad"), template["dtype"])
         layer, kernel = _layer(linear, padding, bias is not None, activation, layer_name, settings)
     y = Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias])(x)
     return y if border_map is None else _constant_added(y, border_map, name(node, "_border"))
-
-
-def call_affine(affine, x, name, template, dtype=None):
-    """A batch norm layer that computes the affine map at inference, and is trainable like any other."""
-    layer = clone_layer(template, dtype, name=name, center=True, scale=True)
-    ones = np.ones_like(affine.scale)
-    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])(x)
 
 
 def split_bias_map(bias):
@@ -108,7 +104,7 @@ def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
     depthwise_regularizer = settings.pop("depthwise_regularizer", None)
     depthwise_constraint = settings.pop("depthwise_constraint", None)
     if rank == 0:
-        return keras.layers.Dense.from_config({"units": linear.outputs, **settings}), kernel
+        return keras.layers.Dense.from_config({"units": linear.outputs, **settings}), linear.regrouped(1).kernel
     settings |= {
         "kernel_size": linear.window,
         "strides": linear.strides,
@@ -129,8 +125,5 @@ def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
 
 
 def _constant_added(x, constant, name):
-    # The operation behind keras.ops.add, which takes no name of its own.
-    probe = keras.Input(batch_shape=x.shape, dtype=x.dtype)
-    operation = keras.Model(probe, keras.ops.add(probe, np.float32(1))).operations[-1]
-    added = type(operation).from_config({"name": name})
+    added = operations.named(name, lambda tensor: keras.ops.add(tensor, np.float32(1)), x)
     return added(x, constant[None].astype(x.dtype))

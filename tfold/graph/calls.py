@@ -34,7 +34,7 @@ class Call:
         reads: the `Tensor`s it takes.
         args, kwargs: its arguments, with a `Slot` for each tensor, numbered as in `reads`.
         in_shapes, out_shapes: a shape for each tensor, batch first, None where unknown.
-        dtype: of its first input; for an input of the network, its own.
+        out_dtypes: the type of number of each tensor it makes.
         input_layer: for an input of the network its InputLayer, where the model shows one.
     """
 
@@ -45,8 +45,18 @@ class Call:
     kwargs: dict = field(default_factory=dict)
     in_shapes: tuple = ()
     out_shapes: tuple = (None,)
-    dtype: str = "float32"
+    out_dtypes: tuple = ("float32",)
     input_layer: Any = None
+
+    @property
+    def in_dtypes(self):
+        """The type of number of each tensor it reads."""
+        return tuple(tensor.call.out_dtypes[tensor.index] for tensor in self.reads)
+
+    @property
+    def dtype(self):
+        """The type of its first input; for an input of the network, its own."""
+        return (self.in_dtypes or self.out_dtypes)[0]
 
     @property
     def name(self):
@@ -137,19 +147,25 @@ def read_calls(model):
 
 def _input(name, shape, dtype, layer):
     dtype = keras.backend.standardize_dtype(dtype)
-    return Call(None, name, out_shapes=(shape,), dtype=dtype, input_layer=layer)
+    return Call(None, name, out_shapes=(shape,), out_dtypes=(dtype,), input_layer=layer)
 
 
 def _sequential(model, sources, shape, prefix, calls):
     for layer in model.layers:
-        try:
-            after = tuple(layer.compute_output_shape(shape)) if shape is not None else None
-        except Exception:  # a layer that cannot tell its shape beforehand: unknown is always safe
-            after = None
-        sources = _apply(Call(layer, prefix + layer.name, sources, (Slot(0),), {}, (shape,), (after,),
-                              model.compute_dtype), calls)
+        dtype = sources[0].call.out_dtypes[sources[0].index]
+        after, dtype = _made(layer, shape, dtype)
+        sources = _apply(Call(layer, prefix + layer.name, sources, (Slot(0),), {}, (shape,), (after,), (dtype,)), calls)
         shape = sources[0].call.out_shapes[sources[0].index] or after
     return sources
+
+
+def _made(layer, shape, dtype):
+    """Shape and type of what a layer makes of one tensor; None for an unknown shape."""
+    try:
+        made = layer.compute_output_spec(keras.KerasTensor(shape, dtype))
+        return tuple(made.shape), made.dtype
+    except Exception:  # a layer that cannot tell beforehand: an unknown shape is always safe
+        return None, layer.compute_dtype
 
 
 def _functional(model, config, sources, prefix, calls):
@@ -167,6 +183,7 @@ def _functional(model, config, sources, prefix, calls):
     returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
     for key, tensor in zip(returned, model.outputs, strict=True):
         shapes.setdefault(key, tuple(tensor.shape))
+        dtypes.setdefault(key, keras.backend.standardize_dtype(tensor.dtype))
     widths = {}
     for name, index, position in shapes:
         widths[name, index] = max(widths.get((name, index), 1), position + 1)
@@ -180,8 +197,10 @@ def _functional(model, config, sources, prefix, calls):
             kwargs,
             tuple(shapes[key] for key in keys),
             tuple(shapes.get((name, index, i)) for i in range(widths.get((name, index), 1))),
-            dtypes[keys[0]] if keys else "float32",
         )
+        # What nobody reads has no type written down.
+        unread = getattr(call.op, "compute_dtype", call.dtype)
+        call.out_dtypes = tuple(dtypes.get((name, index, i), unread) for i in range(len(call.out_shapes)))
         tensors.update({(name, index, i): tensor for i, tensor in enumerate(_apply(call, calls))})
     return [tensors[key] for key in returned]
 

@@ -13,7 +13,8 @@ from tfold.errors import BadInputError
 from tfold.graph import walls
 from tfold.graph.calls import read_calls
 from tfold.graph.ir import Graph, Node, Ref
-from tfold.graph.read_layer import Step, read_layer
+from tfold.graph.read_layer import read_layer
+from tfold.graph.step import Step
 
 
 def capture(model):
@@ -37,10 +38,11 @@ def capture(model):
     read = read_calls(model)
     _check_finite(model)
     graph = Graph(model.name)
+    masked = any(walls.may_mask(call.op) for call in read.calls)
     made = {}
     for call in read.calls:
         inputs = tuple(made[tensor] for tensor in call.reads)
-        refs = _add_call(graph, call, inputs, read) if call.op is not None else [_add_input(graph, call)]
+        refs = _add_call(graph, call, inputs, read, masked) if call.op is not None else [_add_input(graph, call)]
         made.update({(call, i): ref for i, ref in enumerate(refs)})
     graph.outputs = [made[tensor] for tensor in read.outputs]
     # A Sequential model has no names for its one output; Keras takes the last layer's where it needs one.
@@ -68,13 +70,13 @@ def _add_input(graph, call):
     return node.ref
 
 
-def _add_call(graph, call, inputs, read):
+def _add_call(graph, call, inputs, read, masked):
     """Add the nodes of one call, a chain; return the tensors it makes."""
     layer, refs = call.op, inputs
     shared = read.is_repeated(layer)
-    steps = read_layer(layer, call.args, call.kwargs, call.in_shapes, call.out_shapes, shared)
+    steps = read_layer(call, shared, masked)
     if steps[0].op == "identity" and _casts(layer, graph[refs[0]]):
-        steps = [Step("opaque", {"call": (call.args, call.kwargs)}, call.out_shapes)]
+        steps = [Step("opaque", {}, call.out_shapes)]
     if steps[0].op == "opaque":
         if any(walls.is_alpha(part) for part in walls.parts(layer)):
             raise BadInputError(
@@ -95,7 +97,8 @@ def _add_call(graph, call, inputs, read):
             intact=not split,
             covers=(call.name,) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
-            dtype=getattr(layer, "compute_dtype", call.dtype),
+            dtype=getattr(layer, "compute_dtype", call.out_dtypes[0]),
+            call=(call.args, call.kwargs),
         )
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))

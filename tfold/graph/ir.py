@@ -3,46 +3,39 @@
 A node is a **call**, not a layer: a layer that is used twice is two nodes with the same `layer` and `shared` set.
 A tensor is named by a `Ref`: the node that makes it and which of its outputs it is.
 
-    op            attrs                                  what it is
-    input         dtype                                  an input of the network
-    linear        map: LinearMap                         convolution, dense, depthwise, transposed
-    affine        affine: Affine                         batch norm at inference
-    activation    fn, params                             an element-wise function
-    alpha         fn, params, alpha                      α·x + (1−α)·fn(x)
-    add multiply                                         of tensors of one shape
-    concat        axis
-    pool          kind, window, strides, padding         "max" or "average"; window None: global
-    pad           padding                                zeros, (before, after) for each spatial axis
-    identity                                             does nothing at inference (dropout)
-    opaque        call, is_linear, batch_norms, why      any other layer or operation: a wall, kept as it is; what it
-                                                         holds, and why a batch norm in it stays
+    op            attrs                                       what it is
+    input         dtype                                       an input of the network
+    linear        map: LinearMap                              convolution, dense, depthwise, transposed
+    affine        affine: Affine, kind                        scale and shift of each channel of the last axis; kind
+                                                              "batch_norm", or "arithmetic": x·c + d, Rescaling
+    activation    fn, params                                  an element-wise function, or softmax
+    alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
+    add                                                       of tensors of one shape
+    multiply                                                  of tensors of equally many axes; axes of 1 broadcast
+    concat        axis                                        behind the batch, counted from the front
+    slice         start, stop                                 channels of the last axis
+    pool          kind, window, strides, padding, keepdims    "max" or "average"; window None: global, keepdims: whether
+                                                              its axes stay, as 1; an average is of what is there
+    pad           padding, value                              (before, after) for each spatial axis
+    crop          cropping                                    (before, after) for each spatial axis
+    upsample      factors, interpolation                      a factor for each spatial axis; "nearest", "bilinear"…
+    reshape       shape                                       without the batch; at most one axis is None
+    permute       axes                                        as np.transpose takes them, the batch (0) first
+    identity                                                  does nothing at inference (dropout)
+    opaque        is_linear, batch_norms, why                 any other layer or operation: a wall, kept as it is; what
+                                                              it holds, and why a batch norm in it stays
 
-`layer` is the Keras layer or operation that the node came from. The IR never looks into it; `build` clones it, as it
-is where the node is `intact`, or takes the settings from it that are not arithmetic (regularizers, dtype).
+Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown.
+
+`layer` is the Keras layer or operation that the node came from. The IR never looks into it; `build` clones it and
+repeats the `call` where the node is `intact`, or takes the settings from it that are not arithmetic (regularizers,
+dtype). `rules` has the rules of each op, `shapes` the shapes they make.
 """
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from tfold.errors import TfoldError
-
-ATTRS = {
-    "input": ("dtype",),
-    "linear": ("map",),
-    "affine": ("affine",),
-    "activation": ("fn", "params"),
-    "alpha": ("fn", "params", "alpha"),
-    "add": (),
-    "multiply": (),
-    "concat": ("axis",),
-    "pool": ("kind", "window", "strides", "padding"),
-    "pad": ("padding",),
-    "identity": (),
-    "opaque": ("call", "is_linear", "batch_norms", "why"),
-}
-
-
-class GraphError(TfoldError):
-    """A rule of the IR is broken: an error in tfold, never the user's."""
+from tfold.graph import rules, shapes, text
+from tfold.graph.rules import GraphError
 
 
 class Ref(NamedTuple):
@@ -67,15 +60,17 @@ class Node:
         name: unique in the graph. It names the tensor: passes rewrite the node that makes a tensor in place, so a
             node computes the same values under the same name before and after every exact pass.
         label: what people call it, and the name of the layer that `build` makes: `a+b` for a merged one.
-        op: one of `ATTRS`.
+        op: one of those above.
         inputs: the tensors it reads, in order.
-        attrs: what `ATTRS` lists for the op.
+        attrs: what is listed for the op.
         shapes: for each output its shape, batch first, None where unknown; None for an unknown shape.
         layer: where it came from (see the module's text).
         shared: other nodes are calls of the same layer.
         intact: the layer, cloned, computes exactly this node.
         covers: names of the original layers that this node now computes.
         dtype: what it computes in; layers merge only with their like.
+        call: the arguments of the captured call, `(args, kwargs)`, with a `Slot` for each tensor; constants and
+            `training=False` stand there. It says nothing where the node is not intact.
     """
 
     name: str
@@ -89,6 +84,7 @@ class Node:
     covers: tuple = ()
     label: str = ""
     dtype: str = "float32"
+    call: tuple = ((Slot(0),), {})
 
     def __post_init__(self):
         self.label = self.label or self.name
@@ -184,6 +180,13 @@ class Graph:
             node.inputs = tuple(final(ref) for ref in node.inputs)
         self.outputs = [final(ref) for ref in self.outputs]
 
+    def insert_before(self, node, new):
+        """Add `new` where `node` stands, in front of it."""
+        behind = list(self.nodes)[list(self.nodes).index(node.name) :]
+        self.add(new)
+        for name in behind:
+            self.nodes[name] = self.nodes.pop(name)
+
     def remove(self, node):
         del self.nodes[node.name]
 
@@ -201,49 +204,45 @@ class Graph:
         for name, node in self.nodes.items():
             if name != node.name:
                 raise GraphError(f"Nodes are filed under their names. Received: {node.name!r} under {name!r}")
-            if node.op not in ATTRS:
-                raise GraphError(f"Ops are {', '.join(ATTRS)}. Received: {node.op!r} in node {name}")
-            missing = [key for key in ATTRS[node.op] if key not in node.attrs]
-            if missing:
-                raise GraphError(f"Op {node.op} needs {', '.join(missing)}. Received: node {name} without")
             for ref in node.inputs:
-                if ref.node not in seen:
+                if ref.node not in seen or ref.index >= len(self[ref].shapes):
                     raise GraphError(f"Nodes come after what they read. Received: {name} reads {ref} before it is made")
-            if node.op == "linear":
-                self._validate_linear(node)
+            in_shapes = [self.shape(ref) for ref in node.inputs]
+            rules.check(node, in_shapes)
+            self._validate_shape(node, in_shapes)
+            if node.intact and node.layer is not None and node.op != "input":
+                self._validate_call(node)
             seen.add(name)
         for ref in self.outputs:
-            if ref.node not in seen:
-                raise GraphError(f"Outputs are nodes of the graph. Received: {ref}")
+            if ref.node not in seen or ref.index >= len(self[ref].shapes):
+                raise GraphError(f"Outputs are tensors of the graph. Received: {ref}")
+        inputs = [node.name for node in self if node.op == "input"]
+        if sorted(inputs) != sorted(self.inputs):
+            raise GraphError(f"A graph lists its inputs, {inputs}. Received: {self.inputs}")
 
-    def _validate_linear(self, node):
-        shape = self.shape(node.inputs[0])
-        if shape is not None and shape[-1] is not None and shape[-1] != node.map.inputs:
-            raise GraphError(
-                f"A linear node reads as many channels as its kernel has. "
-                f"Received: {node.name} with {node.map.inputs}, on a tensor of shape {shape}"
-            )
-        if node.map.bias is not None and node.map.bias.shape[-1] != node.map.outputs:
-            raise GraphError(f"A bias has one value a channel. Received: {node.name} with {node.map.bias.shape}")
+    def _validate_shape(self, node, in_shapes):
+        if None in in_shapes or node.shape is None:
+            return
+        try:
+            wanted = shapes.infer(node.op, node.attrs, in_shapes)
+        except ValueError as error:
+            raise GraphError(f"The shapes that a node reads go together: {error}. Received: {node.name}") from error
+        if wanted is not None and not shapes.agree(wanted, node.shape):
+            raise GraphError(f"{node.op} makes {wanted} of {in_shapes}. Received: {node.name} with {node.shape}")
+
+    def _validate_call(self, node):
+        if sorted(_slots(node.call)) != list(range(len(node.inputs))):
+            raise GraphError(f"An intact node repeats its call, with what it reads. Received: {node.name}, which reads "
+                             f"{len(node.inputs)} tensors, with the call {node.call}")
 
     def __str__(self):
         """One node a line: name (and label, where another), op, what it reads, output shape."""
-        lines = [f"graph {self.name}"]
-        for node in self:
-            reads = ", ".join(str(ref) for ref in node.inputs)
-            detail = ""
-            if node.op == "linear":
-                m = node.map
-                detail = f" kernel {'×'.join(map(str, m.kernel.shape))}"
-                detail += f" strides {m.strides}" if any(s > 1 for s in m.strides) else ""
-                detail += f" padding {m.padding}" if m.is_padded else ""
-                detail += f" groups {m.groups}" if m.groups > 1 else ""
-                detail += " bias map" if m.has_bias_map else ""
-            elif node.op in ("activation", "alpha"):
-                detail = f" {node.attrs['fn']}"
-                detail += f" α={node.attrs['alpha']:.3f}" if node.op == "alpha" else ""
-            shape = "?" if node.shape is None else "×".join("?" if n is None else str(n) for n in node.shape[1:])
-            name = node.name if node.label == node.name else f"{node.name} [{node.label}]"
-            lines.append(f"  {name:<32} {node.op}{detail}({reads}) → {shape}")
-        lines.append(f"  return {', '.join(str(ref) for ref in self.outputs)}")
-        return "\n".join(lines)
+        returned = ", ".join(str(ref) for ref in self.outputs)
+        return "\n".join([f"graph {self.name}", *map(text.line, self), f"  return {returned}"])
+
+
+def _slots(structure):
+    if isinstance(structure, Slot):
+        return [structure]
+    parts = structure.values() if isinstance(structure, dict) else structure
+    return sum(map(_slots, parts), []) if isinstance(structure, (dict, list, tuple)) else []

@@ -22,6 +22,15 @@ def is_alpha(layer):
     return keras.saving.get_registered_name(type(layer)) == "tfold>AlphaActivation"
 
 
+def may_mask(layer):
+    """Whether a layer makes a mask for the layers behind it, or may."""
+    return any(
+        isinstance(part, L.Masking) or getattr(part, "mask_zero", False) or (
+            not type(part).__module__.startswith("keras.") and type(part).compute_mask is not keras.Layer.compute_mask)
+        for part in parts(layer)
+    )
+
+
 def carries_linear_map(layer):
     """Whether a layer's weights mix its inputs: dense, convolution, attention, recurrent, unknown with a matrix."""
     if not isinstance(layer, keras.Layer) or is_alpha(layer):

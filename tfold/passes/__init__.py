@@ -6,6 +6,7 @@ refused. `run` checks the IR's rules after each.
 from dataclasses import dataclass
 
 from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, settle_alphas
+from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 
@@ -16,11 +17,13 @@ class Options:
 
     Args:
         threshold: τ: an activation whose α lies above it is removed.
-        policy: "latency", "macs" or "always": which merges pay.
+        cost: which merges pay: a cost function, see `passes.cost`.
+        border: "exact", or "approximate": merge across zero padding too, where nothing makes it exact.
     """
 
     threshold: float = 0.9
-    policy: str = "latency"
+    cost: object = latency
+    border: str = "exact"
 
 
 # α first: what it removes makes neighbours of linear layers, and the network without it is what a fold must preserve.

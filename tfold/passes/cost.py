@@ -1,52 +1,142 @@
-"""What a linear layer costs, by policy: the scale on which `merge_linear` decides.
+"""What an operation costs, by policy: the scale on which `merge_linear` decides.
 
-- `always`: the number of layers, whatever they cost.
-- `macs`: multiply-accumulates; of equal ones, the fewer layers.
 - `latency`: microseconds on one CPU thread with XNNPACK, float32, from the constants below.
-"""
-from math import prod
+- `macs`: multiply-accumulates, and one for each element that an element-wise operation writes.
+- `always`: the number of layers, whatever they cost.
 
-POLICIES = ("latency", "macs", "always")
+A policy is a function of an `Operation`; where the target is another machine, pass your own:
+
+    def microseconds(op):
+        return table[op.kind, op.window] * op.macs + 2.0
+
+    tfold.fold(model, policy=microseconds)
+"""
+from dataclasses import dataclass
+from math import isfinite, prod
+
+from tfold.errors import BadInputError
 
 # Fitted to layer times of the XNNPACK delegate on one thread of an AVX-512 server core (benchmarks/xnnpack_layers.py:
 # median error 7 %). The decision depends on their ratios alone: a depthwise convolution does less arithmetic a byte.
-MACS_PER_US = {"full": 55_000.0, "grouped": 40_000.0, "depthwise": 24_000.0}
+MACS_PER_US = {"full": 55_000.0, "grouped": 40_000.0, "depthwise": 24_000.0, "transposed": 40_000.0}
 ELEMENTS_PER_US = 14_000.0
 US_PER_LAYER = 0.5
 UNKNOWN_SIZE = 56  # stands for an axis that the model leaves open
 
 
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a network, as a policy sees it; sizes are of one input, without the batch.
+
+    Args:
+        kind: "full", "grouped", "depthwise" or "transposed" (a linear layer), or "elementwise" (an addition, a batch
+            norm, a border map), "concat", "pool", "pad".
+        macs: multiply-accumulates; 0 for what is not linear.
+        elements: elements written.
+        inputs, outputs: channels.
+        window, strides: of a linear layer or a pool, one number an axis; empty for a dense layer.
+        size: spatial size of the input.
+    """
+
+    kind: str
+    macs: int
+    elements: int
+    inputs: int = 0
+    outputs: int = 0
+    window: tuple = ()
+    strides: tuple = ()
+    size: tuple = ()
+
+
+def latency(op):
+    return op.macs / MACS_PER_US.get(op.kind, 1.0) + op.elements / ELEMENTS_PER_US + US_PER_LAYER
+
+
+def macs(op):
+    # Of equally many, the fewer layers.
+    return (op.macs or op.elements) + 1e-3
+
+
+def always(op):
+    # A linear layer less counts more than any number of what stands between them. Of equally many, the fewer MACs.
+    return (1.0 if op.macs else 1e-3) + 1e-15 * op.macs
+
+
+POLICIES = {"latency": latency, "macs": macs, "always": always}
+
+
+def policy_named(policy):
+    """The cost function that a policy's name stands for; a function is checked whenever it is asked.
+
+    Raises:
+        BadInputError: there is no such policy, or the function gives something that is not a cost.
+    """
+    if not callable(policy):
+        if policy not in POLICIES:
+            raise BadInputError(
+                f"policy is one of {', '.join(POLICIES)}, or a function of an Operation. Received: policy={policy!r}. "
+                "The default is latency."
+            )
+        return POLICIES[policy]
+
+    def checked(op):
+        cost = policy(op)
+        try:
+            cost = float(cost)
+        except (TypeError, ValueError):
+            cost = float("nan")
+        if not (isfinite(cost) and cost >= 0):
+            raise BadInputError(
+                f"A policy gives the cost of an operation, a number that is not negative. Received: {policy(op)!r} for "
+                f"{op}."
+            )
+        return cost
+
+    return checked
+
+
 def of_map(linear, size, policy):
-    """The cost of one linear layer whose input has the spatial size `size`."""
-    positions = prod(n or UNKNOWN_SIZE for n in output_size(linear, size))
-    macs = positions * prod(linear.kernel.shape)
-    border = positions * linear.outputs if linear.has_bias_map else 0
-    if policy == "always":
-        return 1 + 1e-15 * macs
-    if policy == "macs":
-        return macs + border + 1e-3
-    kind = "full" if linear.groups == 1 else "depthwise" if linear.is_depthwise else "grouped"
-    traffic = (border + positions * linear.outputs) / ELEMENTS_PER_US
-    return macs / MACS_PER_US[kind] + traffic + US_PER_LAYER + (US_PER_LAYER if border else 0)
+    """The cost of one linear layer whose input has the spatial size `size`, and of its border map if it has one."""
+    if linear.rank == 0 and size:
+        linear = linear.with_rank(len(size))  # a dense layer on a feature map works at each of its pixels
+    size = likely(size)
+    made = output_size(linear, size)
+    kind = "transposed" if linear.transposed else "full" if linear.groups == 1 else (
+        "depthwise" if linear.is_depthwise else "grouped")
+    positions = prod(size if linear.transposed else made)
+    elements = prod(made) * linear.outputs
+    work = positions * prod(linear.kernel.shape)
+    total = policy(Operation(kind, work, elements, linear.inputs, linear.outputs, linear.window, linear.strides, size))
+    return total + (of_elements(elements, policy) if linear.has_bias_map else 0)
 
 
-def of_add(elements, policy):
-    """The cost of adding two tensors with so many elements."""
-    if policy == "always":
-        return 0.5
-    if policy == "macs":
-        return elements
-    return elements / ELEMENTS_PER_US + US_PER_LAYER
+def of_elements(count, policy, kind="elementwise"):
+    """The cost of an operation that writes so many elements: an addition, a batch norm, a concatenation."""
+    return policy(Operation(kind, 0, count))
+
+
+def of_affine(count, policy):
+    """A batch norm that stays multiplies and adds."""
+    return 2 * of_elements(count, policy)
+
+
+def of_pool(shape, window, strides, channels, size, policy):
+    """The cost of a pooling layer with output shape `shape`."""
+    return policy(Operation("pool", 0, elements(shape), channels, channels, window, strides, likely(size)))
+
+
+def likely(size):
+    """A size with unknown axes at a likely value."""
+    return tuple(n or UNKNOWN_SIZE for n in size)
 
 
 def output_size(linear, size):
     """Output size for the estimate: unknown axes and "same" padding get their most likely value."""
-    size = tuple(n or UNKNOWN_SIZE for n in size)
     if linear.padding is None:
         return tuple(
             n * s if linear.transposed else -(-n // s) for n, s in zip(size, linear.strides, strict=True)
         )
-    return linear.output_size(size)
+    return tuple(max(n, 1) for n in linear.output_size(size))
 
 
 def elements(shape):

@@ -20,9 +20,13 @@ def figures(graph):
 
 def batch_norms(graph):
     """Batch norms that are there, those inside layers that are kept as they are included; shared ones count once."""
-    alone = {id(node.layer) if node.intact else node.name for node in graph if node.op == "affine"}
+    alone = {id(node.layer) if node.intact else node.name for node in graph if _is_batch_norm(node)}
     inside = {id(node.layer): node.attrs["batch_norms"] for node in graph if node.op == "opaque"}
     return len(alone) + sum(inside.values())
+
+
+def _is_batch_norm(node):
+    return node.op == "affine" and node.attrs["kind"] == "batch_norm"
 
 
 def depth(graph):
@@ -64,7 +68,7 @@ def parameters(graph):
     for node in graph:
         if node.op == "linear" and not node.intact:
             total += node.map.kernel.size + (0 if node.map.bias is None else node.map.outputs)
-        elif node.op == "affine" and not node.intact:
+        elif _is_batch_norm(node) and not node.intact:
             total += 4 * node.attrs["affine"].scale.size
         elif node.intact and not _is_part_of_linear(node) and id(node.layer) not in seen:
             seen.add(id(node.layer))

@@ -1,4 +1,4 @@
-"""Batch norms into the linear layers beside them, exactly.
+"""Batch norms, and other arithmetic with a constant per channel, into the linear layers beside them, exactly.
 
     conv ─▶ bn           ⇒  conv'            the convolution's only reader is the batch norm
     bn ─▶ conv, conv …   ⇒  conv', conv' …   every reader is linear, and no shift meets zero padding
@@ -7,11 +7,11 @@
 from tfold import reasons
 from tfold.reasons import Refusal
 
-RULE = "fold_batch_norm"
+RULE = {"batch_norm": "fold_batch_norm", "arithmetic": "fold_arithmetic"}
 
 
 def fold_batch_norm(graph, report, options):
-    """Fold every batch norm that a neighbour can absorb; say why for each that stays."""
+    """Fold every affine node that a neighbour can absorb; say why for each that stays."""
     folding = True
     while folding:  # two batch norms that have become one may have a neighbour that neither had alone
         folding, refusals, consumers = False, {}, graph.consumers()
@@ -23,10 +23,10 @@ def fold_batch_norm(graph, report, options):
                 except Refusal as refusal:
                     refusals[node.name] = node, refusal
     for node, refusal in refusals.values():
-        report.refused(RULE, [node.label], refusal.reason, refusal.detail)
+        report.refused(RULE[node.attrs["kind"]], [node.label], refusal.reason, refusal.detail)
     for node in graph:
         if node.op == "opaque" and node.attrs["batch_norms"]:
-            report.refused(RULE, [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
+            report.refused("fold_batch_norm", [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
 
 
 def _fold(graph, norm, consumers, report):
@@ -43,11 +43,7 @@ def _fold(graph, norm, consumers, report):
 
 def _fold_into_producer(graph, norm, consumers, report):
     producer = graph[norm.inputs[0]]
-    if producer.op == "affine":
-        mergeable = "affine"
-    elif producer.op == "linear":
-        mergeable = "map"
-    else:
+    if producer.op not in ("linear", "affine"):
         raise Refusal(_why_not(producer), f"{producer.label} stands before it")
     if producer.shared:
         raise Refusal(reasons.SHARED_WEIGHTS, f"{producer.label} is called more than once")
@@ -56,11 +52,15 @@ def _fold_into_producer(graph, norm, consumers, report):
     if len(consumers[norm.inputs[0]]) > 1:
         raise Refusal(reasons.SEVERAL_CONSUMERS, f"{producer.label} is also read elsewhere")
     affine = norm.attrs["affine"]
-    report.did(RULE, [producer.label, norm.label], f"folded into {producer.label}")
+    report.did(RULE[norm.attrs["kind"]], [producer.label, norm.label], f"folded into {producer.label}")
     # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
-    norm.attrs = dict(producer.attrs)
-    norm.attrs[mergeable] = producer.map.scaled(affine) if mergeable == "map" else producer.attrs["affine"].then(affine)
-    norm.op, norm.inputs, norm.label, norm.layer = producer.op, producer.inputs, producer.label, producer.layer
+    named = producer
+    if producer.op == "linear":
+        norm.attrs = {**producer.attrs, "map": producer.map.scaled(affine)}
+    else:
+        named = producer if producer.attrs["kind"] == "batch_norm" else norm  # a batch norm remains one
+        norm.attrs = {"affine": producer.attrs["affine"].then(affine), "kind": named.attrs["kind"]}
+    norm.op, norm.inputs, norm.label, norm.layer = producer.op, producer.inputs, named.label, named.layer
     norm.covers = producer.covers + norm.covers
     norm.intact = norm.shared = False
     consumers[norm.inputs[0]] = [norm if reader is producer else reader for reader in consumers[norm.inputs[0]]]
@@ -88,7 +88,7 @@ def _fold_into_readers(graph, norm, consumers, report):
         reader.inputs = norm.inputs
         reader.covers = norm.covers + reader.covers
         reader.intact = False
-        report.did(RULE, [norm.label, reader.label], f"folded into {reader.label}")
+        report.did(RULE[norm.attrs["kind"]], [norm.label, reader.label], f"folded into {reader.label}")
     consumers[norm.inputs[0]] = [r for r in consumers[norm.inputs[0]] if r is not norm] + readers
     graph.remove(norm)
 

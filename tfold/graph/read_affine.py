@@ -1,0 +1,114 @@
+"""Scale and shift of each channel: batch norm, Rescaling, Normalization, and arithmetic with constants.
+
+    BatchNormalization                                   →  affine, kind "batch_norm"
+    Rescaling, Normalization, 2 * x + 1, ops.add(x, c)   →  affine, kind "arithmetic"
+
+A constant is a number, or one for each channel of the last axis. What varies over pixels, makes the result larger than
+x, or changes the type of number, is not affine here.
+"""
+import keras
+import numpy as np
+
+from tfold.algebra.affine import Affine, from_batch_norm
+from tfold.graph.ir import Slot
+from tfold.graph.step import Step, keeps_floats, numpy
+
+
+def _batch_norm(layer, call):
+    shape = call.in_shapes[0]
+    if shape is None or layer.axis not in (-1, len(shape) - 1) or not keeps_floats(call):
+        return None
+    affine = from_batch_norm(
+        numpy(layer.moving_mean),
+        numpy(layer.moving_variance),
+        layer.epsilon,
+        numpy(layer.gamma) if layer.scale else None,
+        numpy(layer.beta) if layer.center else None,
+    )
+    return [Step("affine", {"affine": affine, "kind": "batch_norm"}, call.out_shapes)]
+
+
+def _rescaling(layer, call):
+    if keras.config.image_data_format() == "channels_first" and np.ndim(layer.scale):
+        return None  # the layer lines up its numbers with another axis
+    scale, offset = (_number(value, layer.compute_dtype) for value in (layer.scale, layer.offset))
+    return None if scale is None or offset is None else _arithmetic(call, scale, offset)
+
+
+def _normalization(layer, call):
+    if layer.mean is None or any(n != 1 for n in layer.mean.shape[:-1]):
+        return None  # not built, or over other axes than the last
+    # `layer.mean` is rounded to what the layer computes in; what it is made from is not.
+    given = layer.input_mean is not None
+    mean, variance = (layer.input_mean, layer.input_variance) if given else (layer.adapt_mean, layer.adapt_variance)
+    mean, variance = (numpy(keras.ops.convert_to_tensor(value)).astype(np.float64) for value in (mean, variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    return _arithmetic(call, deviation, mean) if layer.invert else _arithmetic(call, 1 / deviation, -mean / deviation)
+
+
+_LARGEST = {"float16": 65504.0, "float64": np.finfo(np.float64).max}
+_LARGEST["float32"] = _LARGEST["bfloat16"] = float(np.finfo(np.float32).max)  # bfloat16 ends a little earlier
+
+# What an operation computes, for x on the left of the constant and for x on the right; None: nothing affine.
+_OPERATIONS = {
+    "Add": (lambda c: (1.0, c), lambda c: (1.0, c)),
+    "Subtract": (lambda c: (1.0, -c), lambda c: (-1.0, c)),
+    "Multiply": (lambda c: (c, 0.0), lambda c: (c, 0.0)),
+    "Divide": (lambda c: (1.0 / c, 0.0), None),
+    "TrueDivide": (lambda c: (1.0 / c, 0.0), None),
+}
+
+
+def _operation(layer, call):
+    if len(call.args) != 2 or call.kwargs:
+        return None
+    is_right = not isinstance(call.args[0], Slot)
+    constant, apply = call.args[not is_right], _OPERATIONS[type(layer).__name__][is_right]
+    if apply is None or not keeps_floats(call):
+        return None
+    constant = _number(constant, call.in_dtypes[0])
+    if constant is None:
+        return None
+    with np.errstate(divide="ignore"):
+        return _arithmetic(call, *apply(constant))
+
+
+def _negative(layer, call):
+    return _arithmetic(call, -1.0, 0.0)
+
+
+def _number(value, dtype):
+    """A constant in float64; None if it is no array of numbers, or not finite in the type that the call computes in."""
+    try:
+        value = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
+        value = value.astype(np.float64) if value.dtype.kind in "fiub" or value.dtype.name == "bfloat16" else None
+    except (TypeError, ValueError):
+        return None
+    return value if value is not None and np.all(np.abs(value) <= _LARGEST[dtype]) else None
+
+
+def _arithmetic(call, scale, shift):
+    shape = call.in_shapes[0]
+    if shape is None or len(shape) < 2 or shape[-1] is None or not keeps_floats(call):
+        return None
+    dtype = getattr(call.op, "compute_dtype", call.in_dtypes[0])
+    scale, shift = (_number(value, dtype) for value in (scale, shift))
+    if scale is None or shift is None:
+        return None
+    scale, shift = (_for_each_channel(value, len(shape), shape[-1]) for value in (scale, shift))
+    if scale is None or shift is None:
+        return None
+    return [Step("affine", {"affine": Affine(scale, shift), "kind": "arithmetic"}, call.out_shapes)]
+
+
+def _for_each_channel(value, rank, channels):
+    """A constant as one number a channel; None where it is not constant over all other axes."""
+    if value.ndim > rank or value.size not in (1, channels) or value.shape[-1:] not in ((), (1,), (value.size,)):
+        return None
+    return np.broadcast_to(value.reshape(-1), (channels,)).copy()
+
+
+READERS = {("layers", "BatchNormalization"): _batch_norm, ("layers", "Rescaling"): _rescaling,
+           ("layers", "Normalization"): _normalization, ("ops", "Negative"): _negative}
+# These look at the arguments of the call by themselves.
+READERS_OF_CALLS = {("ops", name): _operation for name in _OPERATIONS}

@@ -1,0 +1,50 @@
+"""The text form of a node: one line for people."""
+
+
+def line(node):
+    """Name (and label, where another), op, what it does, what it reads, output shape."""
+    reads = ", ".join(str(ref) for ref in node.inputs)
+    detail = _DETAILS[node.op](node.attrs) if node.op in _DETAILS else ""
+    shape = "?" if node.shape is None else _times(node.shape[1:])
+    name = node.name if node.label == node.name else f"{node.name} [{node.label}]"
+    return f"  {name:<32} {node.op}{detail}({reads}) → {shape}"
+
+
+def _times(numbers):
+    return "×".join("?" if n is None else str(n) for n in numbers)
+
+
+def _pairs(what, pairs):
+    return f" {what} {pairs}" if pairs is None or any(side for pair in pairs for side in pair) else ""
+
+
+def _linear(attrs):
+    linear = attrs["map"]
+    parts = [f" kernel {_times(linear.kernel.shape)}"]
+    parts += [f" strides {linear.strides}"] if any(s > 1 for s in linear.strides) else []
+    parts += [f" dilation {linear.dilation}"] if any(d > 1 for d in linear.dilation) else []
+    parts += [" transposed"] if linear.transposed else [f" padding {linear.padding}"] if linear.is_padded else []
+    parts += [f" groups {linear.groups}"] if linear.groups > 1 else []
+    return "".join(parts) + (" bias map" if linear.has_bias_map else "")
+
+
+def _pool(attrs):
+    if attrs["window"] is None:
+        return f" global {attrs['kind']}"
+    strides = f" strides {attrs['strides']}" if attrs["strides"] != attrs["window"] else ""
+    return f" {attrs['kind']} {_times(attrs['window'])}{strides}{_pairs('padding', attrs['padding'])}"
+
+
+_DETAILS = {
+    "linear": _linear,
+    "affine": lambda attrs: f" {attrs['kind']}",
+    "activation": lambda attrs: f" {attrs['fn']}",
+    "alpha": lambda attrs: f" {attrs['fn']} α={attrs['alpha']:.3f}",
+    "concat": lambda attrs: f" axis {attrs['axis']}",
+    "slice": lambda attrs: f" {attrs['start']}:{attrs['stop']}",
+    "pool": _pool,
+    "pad": lambda attrs: f" {attrs['padding']}" + (f" of {attrs['value']:g}" if attrs["value"] else ""),
+    "crop": lambda attrs: f" {attrs['cropping']}",
+    "upsample": lambda attrs: f" {attrs['interpolation']} {_times(attrs['factors'])}",
+    "permute": lambda attrs: f" {attrs['axes']}",
+}

@@ -1,0 +1,147 @@
+"""How to cut linear regions into layers: the cheapest way, by a policy's costs.
+
+A chain of items is cut where it is cheapest: cut points are the tensors, an edge is a run of items as one layer, its
+length what that layer costs; the shortest path is the plan. An item that is a join costs what is cheaper: one layer for
+the whole, or its terms by themselves, each planned in the same way.
+"""
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfold.passes import cost
+from tfold.passes.regions import chains_of
+from tfold.passes.symbolic import OUTLINES, carry, follow
+from tfold.reasons import COSTS_MORE, Refusal
+
+
+@dataclass
+class Plan:
+    """What becomes of the items of one level.
+
+    Args:
+        layers: runs of items that become one layer each, in topological order.
+        cost: of everything, as planned.
+        kept: `(nodes, refusal)` for each merge that was not made.
+    """
+
+    layers: list = field(default_factory=list)
+    cost: float = 0.0
+    kept: list = field(default_factory=list)
+
+    def __add__(self, other):
+        return Plan(self.layers + other.layers, self.cost + other.cost, self.kept + other.kept)
+
+
+class Planner:
+    """Plans the regions of one graph.
+
+    Args:
+        graph: it is not changed.
+        consumers: `graph.consumers()`.
+        policy: a cost function, see `cost`.
+        approximate: whether merges may be wrong near the border.
+    """
+
+    def __init__(self, graph, consumers, policy, approximate=False):
+        self.graph = graph
+        self.consumers = consumers
+        self.policy = policy
+        self.approximate = approximate
+        self._outlines = {}
+
+    def level(self, items):
+        """The `Plan` of items that lie next to one another: the network's, or those inside a join."""
+        return sum((self._chain(chain) for chain in chains_of(items, self.consumers)), Plan())
+
+    def item(self, item):
+        """The `Plan` of one item by itself."""
+        if not item.is_join:
+            return Plan(cost=self._cost_of_node(item.node))
+        apart = self.level(item.inside) + Plan(cost=self._cost_of_node(item.node))
+        nodes = tuple(node.label for node in item.nodes())
+        try:
+            whole = self._cost_of_map(self._outline(item).map, item.source)
+        except Refusal as refusal:
+            return apart + Plan(kept=[(nodes, refusal)])
+        if whole > apart.cost:
+            return apart + Plan(kept=[(nodes, Refusal(COSTS_MORE))])
+        return Plan([(item,)], whole)
+
+    def _chain(self, chain):
+        """The shortest path through the cut points of a chain."""
+        n = len(chain)
+        runs, refusals = {}, {}
+        for start in range(n):
+            runs[start, start + 1] = self.item(chain[start])
+            for end, whole in self._runs_from(chain, start, refusals):
+                runs[start, end] = Plan([tuple(chain[start:end])], whole)
+        best, came_from = [0.0] + [np.inf] * n, [0] * (n + 1)
+        for (start, end), plan in sorted(runs.items(), key=lambda run: (run[0][0], -run[0][1])):
+            if best[start] + plan.cost < best[end]:
+                best[end], came_from[end] = best[start] + plan.cost, start
+        plan, end = Plan(), n
+        while end:
+            start = came_from[end]
+            plan = runs[start, end] + plan
+            if start:
+                link = (chain[start - 1].node.label, chain[start].node.label)
+                plan.kept.append((link, refusals.get(start, Refusal(COSTS_MORE))))
+            end = start
+        return plan
+
+    def _runs_from(self, chain, start, refusals):
+        """`(end, cost)` of every run of two or more items from `start` that is one map."""
+        try:
+            merged = self._outline(chain[start])
+        except Refusal:
+            return
+        for end in range(start + 1, len(chain)):
+            try:
+                merged = follow(
+                    self.graph, chain[start].source, merged, self._outline(chain[end]), OUTLINES, self.approximate)
+            except Refusal as refusal:
+                if end == start + 1:
+                    refusals[end] = refusal
+                return
+            yield end + 1, self._cost_of_map(merged.map, chain[start].source)
+
+    def _outline(self, item):
+        if item not in self._outlines:
+            try:
+                self._outlines[item] = carry(self.graph, item, OUTLINES, self.approximate)
+            except Refusal as refusal:
+                self._outlines[item] = refusal
+        found = self._outlines[item]
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def _cost_of_map(self, linear, source):
+        shape = self.graph.shape(source)
+        size = (None,) * linear.rank if shape is None else shape[1:-1]
+        if is_diagonal(linear):
+            return cost.of_affine(cost.elements(shape), self.policy)
+        return cost.of_map(linear, size, self.policy)
+
+    def _cost_of_node(self, node):
+        graph, policy = self.graph, self.policy
+        shape = graph.shape(node.inputs[0])
+        if node.op == "linear":
+            return self._cost_of_map(node.map, node.inputs[0])
+        count = cost.elements(node.shape or shape)
+        if node.op == "affine":
+            return cost.of_affine(count, policy)
+        if node.op == "add":
+            return (len(node.inputs) - 1) * cost.of_elements(count, policy)
+        if node.op == "pool":
+            attrs = node.attrs
+            return cost.of_pool(node.shape, attrs["window"], attrs["strides"], shape[-1], shape[1:-1], policy)
+        return cost.of_elements(count, policy, {"concat": "concat", "pad": "pad"}.get(node.op, "elementwise"))
+
+
+def is_diagonal(linear):
+    """Whether a map only scales and shifts each channel, as a batch norm does."""
+    return (
+        linear.is_pointwise and linear.groups == linear.inputs == linear.outputs and linear.inputs > 1
+        and not linear.has_bias_map
+    )
