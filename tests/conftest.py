@@ -57,7 +57,7 @@ def fold_checked(randomize, relative_difference):
 
     def fold(model, tolerance=1e-5, seed=0, how=None, **options):
         import tfold
-        from tfold.verification import random_input
+        from tfold.sampling import random_input
 
         randomize(model, seed)
         weights, config = [w.copy() for w in model.get_weights()], model.get_config()

@@ -9,7 +9,7 @@ from keras import layers
 import tfold
 from tfold import reasons
 from tfold.folding import fold_plan
-from tfold.verification import random_input
+from tfold.sampling import random_input
 
 APPLICATIONS = {
     "MobileNet": {"input_shape": (96, 96, 3)},

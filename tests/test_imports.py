@@ -17,6 +17,7 @@ LINES = [
     {"algebra"},
     {"graph"},
     {"passes"},
+    {"sampling"},
     {"verification", "loading"},
     {"folding"},
     {"report", "sweeps", "tflite", "measure", "planning", "training", "alpha"},

@@ -8,7 +8,8 @@ from keras import layers
 
 import tfold
 from tfold import folding, passes
-from tfold.verification import difference, random_input, verify
+from tfold.sampling import random_input
+from tfold.verification import difference
 
 
 def network():
@@ -159,14 +160,39 @@ def test_border_and_interior():
         difference("here", a, a[:, :4])
 
 
-def test_one_wrong_value_in_a_batch_is_found():
-    x = keras.Input((2,))
-    one, other = (keras.Model(x, layers.Dense(1, kernel_initializer="ones")(x)) for _ in range(2))
-    sample = np.array([[1.0, 1.0], [1.0, -2.0], [0.0, 3.0]], "float32")
-    assert verify(one, other, sample=sample).worst.relative == 0
-    other.layers[1].kernel.assign([[1.0], [1.001]])
+def test_one_wrong_value_in_a_batch_is_found(monkeypatch):
+    x = keras.Input((16, 16, 3), name="image")
+    y = layers.BatchNormalization(name="norm_2")(layers.Conv2D(4, 3, padding="same", name="conv_1")(x))
+    model = keras.Model(x, layers.GlobalMaxPooling2D()(y))
+    sample = np.zeros((3, 16, 16, 3), "float32")
+    sample[2, 8, 8, 0] = 1
+    assert tfold.fold(model, sample=sample).report.verification.worst.relative < 1e-5
+    sabotage(monkeypatch, one_weight)
+    assert tfold.fold(model, sample=sample[:2]).report.verification.worst.relative == 0
+    with pytest.raises(tfold.ParityError, match="norm_2"):
+        tfold.fold(model, sample=sample)
+
+
+def test_rounding_that_adds_up_is_told_from_a_wrong_layer(monkeypatch, randomize):
+    """Sixty layers, each exact; then the same with one of them a little wrong."""
+    keras.utils.set_random_seed(1)
+    x = y = keras.Input((24,))
+    for i in range(60):
+        y = layers.Dense(24, name=f"dense_{i}", kernel_initializer="orthogonal")(y)
+        y = layers.BatchNormalization(name=f"norm_{i}")(y)
+        y = keras.ops.sin(3 * y)
+    model = randomize(keras.Model(x, y))
+    found = tfold.fold(model).report.verification
+    assert found.rounding > found.tolerance > found.worst.relative
+    assert "each layer by itself" in str(found)
+
+    def spoil(node):
+        if node.name == "norm_40":
+            node.attrs["map"] = replace(node.map, kernel=node.map.kernel * (1 + 1e-4))
+
+    sabotage(monkeypatch, spoil)
     with pytest.raises(tfold.ParityError):
-        verify(one, other, sample=sample)
+        tfold.fold(model)
 
 
 def test_random_input_has_the_models_shapes_and_types():

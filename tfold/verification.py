@@ -3,6 +3,11 @@
 A node of the graph makes the same tensor before and after an exact pass, so the two networks are compared there, at
 each layer that was rewritten, and at the outputs. A network that ends in a global average hides an error in its border
 pixels; the comparison at the rewritten layer itself does not.
+
+Rounding adds up over a deep network. Where it exceeds the tolerance, every rewritten layer is run by itself, on what the
+original network gives it: there nothing adds up. Where even that cannot tell rounding from a wrong fold, both networks
+are made and compared in float64. A layer that was merged approximately (`border="approximate"`) must agree away from
+the border; how far it differs there is what the comparison is for.
 """
 from dataclasses import asdict, dataclass, replace
 
@@ -10,11 +15,14 @@ import keras
 import numpy as np
 
 from tfold.errors import BadInputError, ParityError, one_line
+from tfold.graph.build import build_with_tensors
+from tfold.graph.execute import built_calls, captured_calls, execute
+from tfold.graph.ir import Ref
+from tfold.sampling import input_tensors, random_input
 
-SIZE_WHERE_OPEN = 64
 TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "bfloat16": 1e-1, "float16": 1e-2}
-# A fold that is exact in float64 may lie so many tolerances apart in the layers' own precision, at most a tenth:
-# beyond that it is not what the user would run.
+# A fold that is exact layer by layer may lie so many tolerances apart in the end, at most a tenth: beyond that it is
+# not what the user would run.
 ROUNDING_AT_MOST = 100, 0.1
 
 
@@ -34,15 +42,22 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """All comparisons of one fold: `compared` in the order of the network, outputs last.
+    """All comparisons of one fold.
 
-    `rounding` is None, or, where the comparison had to be made in float64, how far the two lie apart in their own
-    precision: that is rounding alone.
+    Args:
+        compared: `Difference`s in the order of the network, outputs last.
+        tolerance: what was allowed.
+        rounding: None, or, where layers were compared by themselves or in float64, how far the networks lie apart in
+            their own precision: that is rounding alone.
+        how: in words, where it was not simply running both.
+        approximate: `Difference`s of the layers that were merged across padding: border and interior.
     """
 
     compared: tuple
     tolerance: float
     rounding: float | None = None
+    how: str = ""
+    approximate: tuple = ()
 
     @property
     def worst(self):
@@ -55,45 +70,56 @@ class Verification:
 
     def to_json(self):
         return {"tolerance": self.tolerance, "compared": len(self.compared), "worst": asdict(self.worst),
-                "rounding": self.rounding}
+                "rounding": self.rounding, "approximate": [asdict(each) for each in self.approximate]}
 
     def __str__(self):
         count = len(self.compared)
-        text = f"verified at {count} tensor{'s' * (count > 1)}, tolerance {self.tolerance:.0e}; worst: {self.worst}"
-        return text if self.rounding is None else (
-            f"{text}; compared in float64, because rounding in the layers' own precision comes to {self.rounding:.1e}")
+        lines = [f"verified at {count} tensor{'s' * (count != 1)}, tolerance {self.tolerance:.0e}; worst: {self.worst}"]
+        lines[0] += f"; {self.how}" if self.how else ""
+        if self.approximate:
+            lines.append(f"approximate at the border, exact inside ({len(self.approximate)})")
+            lines += [f"  {each}" for each in self.approximate]
+        return "\n".join(lines)
 
 
-def verify(original, folded, pairs=(), sample=None, in_float64=None):
-    """Run both networks on the same input and compare.
+def verify(model, settled, original, folded, built, sample=None):
+    """Run the original and the folded network on the same input and compare.
 
     Args:
-        original, folded: Keras models with the same inputs and outputs.
-        pairs: `(name, tensor of original, tensor of folded)` of the inner tensors to compare, in order.
-        sample: input for both, as `model(sample)` takes it; random numbers if None.
-        in_float64: a function that returns the three again for networks made in float64. It is asked where the layers'
-            own precision cannot tell a wrong fold from rounding.
+        model: the caller's Keras model.
+        settled: α strictly between 0 and 1 were settled, so that `original`, not `model`, is what must be kept.
+        original: its `Graph`, α settled, before any other pass.
+        folded: the `Graph` that the passes made of it.
+        built: what `build_with_tensors` made of that.
+        sample: input, as `model(sample)` takes it; random numbers if None.
 
     Returns:
         A `Verification`.
 
     Raises:
         ParityError: they differ by more than rounding; names the first tensor where they part.
+        BadInputError: the model does not run on the sample, or gives no numbers to compare.
     """
-    sample = random_input(original) if sample is None else sample
-    found = _compare(original, folded, pairs, sample)
+    both = Networks(model, settled, original, folded, built, random_input(model) if sample is None else sample)
+    if any("ring" in node.attrs for node in folded):
+        return _passed(both.layer_by_layer())
+    found = both.end_to_end()
     if found.parting is not None:
-        _check_comparable(original, pairs, sample, found.tolerance)
-    # JAX has no float64 unless it was started with it.
-    if in_float64 and keras.backend.backend() != "jax" and (found.parting or found.tolerance > TOLERANCE["float32"]):
-        rounding = found.worst.relative
-        try:
-            exact = _compare(*in_float64(), sample)
-        except Exception:  # a layer of the user's that works in its own precision only: what was found stands
-            exact = found
-        if exact.parting is None and rounding < min(ROUNDING_AT_MOST[0] * found.tolerance, ROUNDING_AT_MOST[1]):
-            return replace(exact, rounding=rounding)
-        found = exact if exact.parting is not None else found
+        both.check_comparable()
+    if found.parting is None and found.tolerance <= TOLERANCE["float32"]:
+        return found
+    rounding = found.worst.relative
+    if rounding < min(ROUNDING_AT_MOST[0] * found.tolerance, ROUNDING_AT_MOST[1]):
+        for closer in (both.layer_by_layer, both.in_float64):
+            told = closer()
+            if told is not None and told.parting is None and told.tolerance <= TOLERANCE["float32"]:
+                return replace(told, rounding=rounding, how=(
+                    f"{told.how}, because rounding in the layers' own precision comes to {rounding:.1e}"))
+            found = told if told is not None and told.parting is not None else found
+    return _passed(found)
+
+
+def _passed(found):
     if found.parting is not None:
         raise ParityError(
             f"A fold must not change what the network computes (tolerance {found.tolerance:.0e}). "
@@ -103,94 +129,136 @@ def verify(original, folded, pairs=(), sample=None, in_float64=None):
     return found
 
 
-def _compare(original, folded, pairs, sample):
-    outputs = zip(_names(original), original.outputs, folded.outputs, strict=True)
-    pairs = [*pairs, *outputs]
-    before = _run(original, [a for _, a, _ in pairs], sample)
-    after = _run(folded, [b for _, _, b in pairs], sample)
-    compared = tuple(difference(name, a, b) for (name, _, _), a, b in zip(pairs, before, after, strict=True))
-    return Verification(compared, max(TOLERANCE.get(dtype, 1e-5) for dtype in _precisions(original, pairs)))
+class Networks:
+    """The two networks, and what they compute on one sample."""
+
+    def __init__(self, model, settled, original, folded, built, sample):
+        self.model, self.settled, self.original, self.folded, self.built = model, settled, original, folded, built
+        self.sample = sample
+        self.inputs = self._guarded(lambda: dict(
+            zip(map(Ref, original.inputs), input_tensors(model, sample), strict=True)))
+        self.calls = captured_calls(original)
+        self.values = self._guarded(lambda: execute(self.calls, self.inputs))
+        self.rewritten = [ref for node, ref in _rewritten(folded, built) if ref in self.values]
+        self.tolerance = max(TOLERANCE.get(dtype, 1e-5) for dtype in {node.dtype for node in original})
+
+    def end_to_end(self):
+        """Both networks as a whole, at every rewritten tensor and at the outputs."""
+        outputs = [self.values[ref] for ref in self.original.outputs]
+        if not self.settled:  # what was captured must be what the caller's model computes
+            outputs = self._guarded(lambda: keras.tree.flatten(self.model(self.sample, training=False)))
+        before = [self.values[ref] for ref in self.rewritten] + outputs
+        probe = keras.Model(self.built.model.inputs, [self.built.tensors[ref] for ref in self.rewritten]
+                            + list(self.built.model.outputs))
+        after = keras.tree.flatten(probe(list(self.inputs.values()), training=False))
+        return self._compared(self.rewritten, before, after, self.tolerance)
+
+    def layer_by_layer(self):
+        """Every rewritten layer by itself, on what the original network gives it."""
+        made = execute(built_calls(self.folded, self.built), self.values, again=self.rewritten)
+        rings = {ref: node.attrs["ring"] for node, ref in _rewritten(self.folded, self.built) if "ring" in node.attrs}
+        exact = [ref for ref in self.rewritten if ref not in rings]
+        compared = [difference(str(ref), self.values[ref], made[ref]) for ref in exact]
+        approximate = [difference(str(ref), self.values[ref], made[ref], rings[ref]) for ref in rings]
+        inside = [replace(each, relative=each.interior or 0.0) for each in approximate]
+        how = "each layer by itself"
+        if rings:
+            outputs = keras.tree.flatten(self.built.model(list(self.inputs.values()), training=False))
+            far = [difference(name, self.values[ref], b) for name, ref, b in zip(
+                output_names(self.model), self.original.outputs, outputs, strict=True)]
+            how += "; the borders add up to a relative difference of " + ", ".join(
+                f"{each.relative:.1e} at {each.node}" for each in far)
+        return Verification(tuple(compared + inside), self.tolerance, None, how, tuple(approximate))
+
+    def in_float64(self):
+        """Both networks made anew in float64; None where they cannot be."""
+        if keras.backend.backend() == "jax":  # it has no float64 unless it was started with it
+            return None
+        try:
+            models = [build_with_tensors(graph, "float64") for graph in (self.original, self.folded)]
+            refs = [ref for ref in self.rewritten if ref in models[0].tensors]
+            before, after = (
+                keras.tree.flatten(keras.Model(made.model.inputs, [made.tensors[ref] for ref in refs]
+                                               + list(made.model.outputs))(list(self.inputs.values()), training=False))
+                for made in models)
+        except Exception:  # a layer of the user's that works in its own precision only
+            return None
+        return replace(self._compared(refs, before, after, TOLERANCE["float64"]), how="compared in float64")
+
+    def check_comparable(self):
+        """Raise `BadInputError` if the original itself gives no numbers, or other numbers each time it is run."""
+        again = self._guarded(lambda: execute(self.calls, self.inputs))
+        named = [(str(ref), ref) for ref in self.rewritten]
+        for name, ref in [*named, *zip(output_names(self.model), self.original.outputs, strict=True)]:
+            a, b = _numpy(self.values[ref]), _numpy(again[ref])
+            what = "NaN or infinity" if not np.isfinite(a).all() else "other values each time it is run"
+            if not difference(name, a, b).relative <= self.tolerance:
+                raise BadInputError(
+                    f"The fold is verified by comparing what two networks compute. Received: {self.model.name!r}, "
+                    f"which gives {what} at {name}. Pass sample=, an input it is made for, or verify=False to go "
+                    "without the check."
+                )
+
+    def _compared(self, refs, before, after, tolerance):
+        names = [*map(str, refs), *output_names(self.model)]
+        found = tuple(difference(name, a, b) for name, a, b in zip(names, before, after, strict=True))
+        return Verification(found, tolerance)
+
+    def _guarded(self, run):
+        try:
+            return run()
+        except Exception as error:
+            raise BadInputError(
+                f"The fold is verified by running the network on random input. Received: {self.model.name!r}, which "
+                f"fails on it: {one_line(error)} Pass sample=, an input it accepts, or verify=False to go without the "
+                "check."
+            ) from error
 
 
-def difference(name, a, b):
-    """Compare two arrays of one shape; pixels on the edge of a feature map count as border."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+def _rewritten(graph, built):
+    """`(node, ref)` of nodes that passes changed; where an activation is in one Keras layer with them, of that."""
+    behind = {node.inputs[0]: node.ref for node in graph if node.op == "activation"}
+    found = []
+    for node in graph:
+        if not node.intact:
+            ref = node.ref if node.ref in built.tensors else behind.get(node.ref, node.ref)
+            if ref in built.tensors:
+                found.append((node, ref))
+    return found
+
+
+def difference(name, a, b, ring=None):
+    """Compare two arrays of one shape.
+
+    Args:
+        name: of the tensor.
+        a, b: arrays or tensors, batch first.
+        ring: `(before, after)` for each spatial axis: how many pixels at the edge count as border; None for one.
+
+    Raises:
+        ParityError: their shapes differ.
+    """
+    a, b = _numpy(a), _numpy(b)
     if a.shape != b.shape:
         raise ParityError(f"A fold must keep every shape. Received: {a.shape} and {b.shape} at {name}.")
-    scale = np.abs(a).max(initial=0) or 1.0
-    error = np.abs(a - b) / scale
-    if a.ndim < 3 or min(a.shape[1:-1]) < 3:
-        return Difference(name, float(error.max(initial=0)), None, None)
-    inner = error[(slice(None), *(slice(1, -1),) * (a.ndim - 2))]
-    border = error.copy()
-    border[(slice(None), *(slice(1, -1),) * (a.ndim - 2))] = 0
-    return Difference(name, float(error.max()), float(border.max()), float(inner.max()))
+    scale = float(np.abs(a).max(initial=0)) or 1.0
+    error = np.abs(np.subtract(a, b, dtype=np.result_type(a, b, np.float32)))
+    largest = float(error.max(initial=0)) / scale
+    if a.ndim < 3 or (ring is None and min(a.shape[1:-1]) < 3):
+        return Difference(name, largest, None, None)
+    ring = ring or ((1, 1),) * (a.ndim - 2)
+    inner = (slice(None), *(slice(before, n - after) for (before, after), n in zip(ring, a.shape[1:-1], strict=True)))
+    interior = float(error[inner].max(initial=0)) / scale
+    error[inner] = 0
+    return Difference(name, largest, float(error.max(initial=0)) / scale, interior)
 
 
-def random_input(model, seed=0, batch=1):
-    """Random input of the model's shapes and types: normal floats, integers 0 and 1, pixels 0…255 where it takes them.
-
-    It takes pixels if they are uint8, or if it scales them itself: behind Rescaling(1/255), numbers near 1 would leave
-    nothing but the biases to compare.
-    """
-    rng = np.random.default_rng(seed)
-    takes_pixels = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
-
-    def one(tensor):
-        shape = [batch if tensor.shape[0] is None else tensor.shape[0]]
-        shape += [SIZE_WHERE_OPEN if n is None else n for n in tensor.shape[1:]]
-        dtype = keras.backend.standardize_dtype(tensor.dtype)
-        if dtype == "string":
-            raise BadInputError(
-                f"Random input is made of numbers. Received: {model.name!r}, whose input {tensor.name!r} takes text. "
-                "Pass sample=, an input it accepts."
-            )
-        if dtype == "bool":
-            return rng.integers(0, 2, shape).astype(bool)
-        if dtype.startswith(("int", "uint")):
-            return rng.integers(0, 256 if dtype == "uint8" else 2, shape).astype(dtype)
-        values = rng.uniform(0, 255, shape) if takes_pixels else rng.normal(size=shape)
-        return values.astype("float32" if dtype == "bfloat16" else dtype)
-
-    return keras.tree.map_structure(one, _input(model))
+def _numpy(tensor):
+    if not isinstance(tensor, np.ndarray) and "float16" in str(tensor.dtype):
+        tensor = keras.ops.cast(tensor, "float32")  # NumPy has no bfloat16
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _run(model, tensors, sample):
-    probe = keras.Model(_input(model), tensors)
-    try:
-        results = keras.tree.flatten(probe(sample, training=False))  # a lone tensor comes without its list
-    except Exception as error:
-        raise BadInputError(
-            f"The fold is verified by running the network on random input. Received: {model.name!r}, which fails on "
-            f"it: {one_line(error)} Pass sample=, an input it accepts, or verify=False to go without the check."
-        ) from error
-    return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(r, "float32") if "float16" in str(r.dtype) else r))
-            for r in results]
-
-
-def _precisions(model, pairs):
-    return {keras.backend.standardize_dtype(tensor.dtype) for _, tensor, _ in pairs} | {
-        layer.compute_dtype for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
-
-
-def _check_comparable(model, pairs, sample, tolerance):
-    """Raise `BadInputError` if the original itself gives no numbers, or other numbers each time it is run."""
-    pairs = [*pairs, *zip(_names(model), model.outputs, model.outputs, strict=True)]
-    once, again = (_run(model, [a for _, a, _ in pairs], sample) for _ in range(2))
-    for (name, _, _), a, b in zip(pairs, once, again, strict=True):
-        what = "NaN or infinity" if not np.isfinite(a).all() else "other values each time it is run"
-        if not difference(name, a, b).relative <= tolerance:
-            raise BadInputError(
-                f"The fold is verified by comparing what two networks compute. Received: {model.name!r}, which gives "
-                f"{what} at {name}. Pass sample=, an input it is made for, or verify=False to go without the check."
-            )
-
-
-def _input(model):
-    # A Sequential model that was never called has no .input.
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-
-
-def _names(model):
+def output_names(model):
     names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
     return [f"output {name}" for name in names]

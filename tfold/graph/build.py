@@ -5,6 +5,9 @@ with the same arguments. New nodes become plain Keras layers (`build_linear`, `b
 where tfold is absent.
 An activation that was part of a layer (`Conv2D(activation="relu")`) becomes part of the layer that feeds it now.
 """
+from dataclasses import dataclass
+from functools import reduce
+
 import keras
 
 from tfold.errors import TfoldError
@@ -34,9 +37,27 @@ def build(graph, dtype=None):
 
 
 def build_with_tensors(graph, dtype=None):
-    """As `build`, and two dicts: `Ref` → the new model's Keras tensor; node name → name of the layer it became."""
+    """As `build`, and what it was made of, as `Built`."""
     builder = _Builder(graph, dtype)
-    return builder.model(), builder.tensors, builder.layer_names
+    return Built(builder.model(), builder.tensors, builder.layer_names, builder.functions)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model made from a graph.
+
+    Args:
+        model: the `keras.Model`.
+        tensors: `Ref` → its Keras tensor.
+        layer_names: node name → name of the layer that it became.
+        functions: node name → function from the list of tensors that the node reads to what its layers make of them.
+            Where an activation went into the layer before it, that layer's node stands for both.
+    """
+
+    model: keras.Model
+    tensors: dict
+    layer_names: dict
+    functions: dict
 
 
 class _Builder:
@@ -44,6 +65,7 @@ class _Builder:
         self.graph = graph
         self.dtype = dtype
         self.tensors = {}
+        self.functions = {}
         self.names = set()
         self.labels = {node.label for node in graph}
         self.clones = {}
@@ -57,8 +79,9 @@ class _Builder:
         for node in self.graph:
             if node.name in fused_away:
                 continue  # made together with its linear layer
-            made = getattr(self, f"_{node.op}", self._plain)(node, [self.tensors[ref] for ref in node.inputs])
-            made = made if isinstance(made, (list, tuple)) else [made]
+            inputs = [self.tensors[ref] for ref in node.inputs]
+            self.functions[node.name] = getattr(self, f"_{node.op}", self._plain)(node, inputs)
+            made = keras.tree.flatten(self.functions[node.name](inputs))
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
             if name != node.name:
@@ -66,7 +89,7 @@ class _Builder:
         inputs = [self.tensors[Ref(name)] for name in self.graph.inputs]
         outputs = [self.tensors[ref] for ref in self.graph.outputs]
         input_structure, output_structure = self.graph.structure
-        return keras.Model(_filled(input_structure, inputs), _filled(output_structure, outputs), name=self.graph.name)
+        return keras.Model(filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
 
     def _fusable_activations(self):
         """Linear node → activation node that goes into the same Keras layer."""
@@ -116,42 +139,46 @@ class _Builder:
 
     def _input(self, node, _):
         if node.layer is not None:
-            return clone_layer(node.layer, self.dtype, name=self._name(node)).output
+            layer = clone_layer(node.layer, self.dtype, name=self._name(node))
+            return lambda _: layer.output
         dtype = self.dtype if self.dtype and node.attrs["dtype"] in FLOATS else node.attrs["dtype"]
-        return keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
+        return lambda _: keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
 
     def _linear(self, node, inputs):
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
         activation = None if after is None else activations.as_argument(after.attrs["fn"], after.attrs["params"])
         if node.intact:
-            return self._again(node, inputs, {"activation": activation})
+            return self._again(node, {"activation": activation})
         size = self.graph.size(node.inputs[0], node.map.rank)
-        return build_linear.call(node.map, inputs[0], size, self._name, node, activation, self.dtype)
+        layers = build_linear.layers_for(node.map, inputs[0], size, self._name, node, activation, self.dtype)
+        return lambda tensors: reduce(lambda x, layer: layer(x), layers, tensors[0])
 
-    def _activation(self, node, inputs):
+    def _activation(self, node, _):
         if node.intact and not node.attrs.get("fused"):
-            return self._again(node, inputs)
+            return self._again(node)
         fn, params = node.attrs["fn"], node.attrs["params"]
-        return activations.as_layer(fn, params, name=self._name(node), dtype=self._dtype(node))(inputs[0])
+        layer = activations.as_layer(fn, params, name=self._name(node), dtype=self._dtype(node))
+        return lambda tensors: layer(tensors[0])
 
     def _alpha(self, node, _):
         raise TfoldError(f"α-activations are settled before a model is built. Received: {node.name}")
 
     def _plain(self, node, inputs):
         if node.intact:
-            return keras.tree.flatten(self._again(node, inputs))
+            return self._again(node)
         size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
-        return build_plain.call(node, inputs, size, self._name(node), self._dtype(node))
+        return build_plain.layer_for(node, inputs, size, self._name(node), self._dtype(node))
 
     def _dtype(self, node):
         """What a new layer computes in: the model's floating-point type if one is asked for, or the policy of old."""
         policy = getattr(node.layer, "dtype_policy", node.dtype)
         return self.dtype if self.dtype and node.dtype in FLOATS else policy
 
-    def _again(self, node, inputs, changes=None):
+    def _again(self, node, changes=None):
         """The call of an intact node, with the same arguments."""
         args, kwargs = node.call
-        return self._clone(node, changes)(*_filled(args, inputs), **_filled(kwargs, inputs))
+        layer = self._clone(node, changes)
+        return lambda tensors: layer(*filled(args, tensors), **filled(kwargs, tensors))
 
     def _clone(self, node, changes=None):
         """The layer of an intact node, anew, with the same weights once it has been called."""
@@ -171,12 +198,12 @@ def layer_name(label):
     return label.replace("+", "-").replace("/", "_")
 
 
-def _filled(structure, tensors):
+def filled(structure, tensors):
     """A nested structure with its `Slot`s replaced by tensors."""
     if isinstance(structure, Slot):
         return tensors[structure]
     if isinstance(structure, dict):
-        return {key: _filled(value, tensors) for key, value in structure.items()}
+        return {key: filled(value, tensors) for key, value in structure.items()}
     if isinstance(structure, (list, tuple)):
-        return type(structure)(_filled(value, tensors) for value in structure)
+        return type(structure)(filled(value, tensors) for value in structure)
     return structure

@@ -49,34 +49,38 @@ def _zeros_at_first(layer):
             setattr(layer, name, value)
 
 
-def call(linear, x, size, name, node, activation=None, dtype=None):
-    """Apply a linear map as new Keras layers to the Keras tensor `x`.
+def layers_for(linear, x, size, name, node, activation=None, dtype=None):
+    """A linear map as new Keras layers, to be called one on the other.
 
     Args:
         linear: the `LinearMap`.
+        x: the Keras tensor that it will read.
         size: spatial size of `x`, None for unknown axes: decides whether its padding is "same".
         name: function from a node, and a suffix or none, to an unused layer name.
         node: the IR node: its label names the layer, its layer gives dtype, regularizers and trainability.
         activation: what `activation=` gets.
         dtype: a floating-point type in place of the layer's own.
+
+    Returns:
+        A list of functions from one tensor to one: padding, if "same" does not say it; the layer; the border map.
     """
     template = with_dtype(node.layer.get_config(), dtype) if isinstance(node.layer, keras.Layer) else {}
     template.setdefault("dtype", dtype or node.dtype)  # where a sum or a slice became linear
     settings = {key: value for key, value in template.items() if key in KEPT}
     layer_name = name(node)
-    border_map = None
-    bias = linear.bias
-    if linear.has_bias_map:
-        bias, border_map = split_bias_map(linear.bias)
+    bias, border_map = split_bias_map(linear.bias) if linear.has_bias_map else (linear.bias, None)
     if linear.transposed:
         config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation,
                   "filters": linear.outputs}
-        layer, kernel = type(node.layer).from_config(config), np.swapaxes(linear.kernel, -1, -2)
+        steps, layer, kernel = [], type(node.layer).from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
-        x, padding = _padded(linear, x, size, lambda: name(node, "_pad"), template["dtype"])
-        layer, kernel = _layer(linear, padding, bias is not None, activation, layer_name, settings)
-    y = Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias])(x)
-    return y if border_map is None else _constant_added(y, border_map, name(node, "_border"))
+        padding = _padding(linear, size)
+        steps = [_zeros_around(linear, name(node, "_pad"), template["dtype"])] if padding is None else []
+        layer, kernel = _layer(linear, padding or "valid", bias is not None, activation, layer_name, settings)
+    steps.append(Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias]))
+    if border_map is not None:
+        steps.append(_constant_added(x, border_map, name(node, "_border")))
+    return steps
 
 
 def split_bias_map(bias):
@@ -85,16 +89,19 @@ def split_bias_map(bias):
     return middle, bias - middle
 
 
-def _padded(linear, x, size, name, dtype):
-    """The Keras padding argument; where none says it, zeros put round `x` first."""
+def _padding(linear, size):
+    """The Keras padding argument, or None where none says it."""
     if linear.rank == 0 or not linear.is_padded:
-        return x, "valid"
+        return "valid"
     if linear.padding is None or linear.padding == same_padding(size, linear.extent, linear.strides):
-        return x, "same"
+        return "same"
+    return None
+
+
+def _zeros_around(linear, name, dtype):
     kinds = keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D
-    layer = kinds[linear.rank - 1].from_config({
-        "padding": linear.padding[0] if linear.rank == 1 else linear.padding, "name": name(), "dtype": dtype})
-    return layer(x), "valid"
+    padding = linear.padding[0] if linear.rank == 1 else linear.padding
+    return kinds[linear.rank - 1].from_config({"padding": padding, "name": name, "dtype": dtype})
 
 
 def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
@@ -126,4 +133,4 @@ def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
 
 def _constant_added(x, constant, name):
     added = operations.named(name, lambda tensor: keras.ops.add(tensor, np.float32(1)), x)
-    return added(x, constant[None].astype(x.dtype))
+    return lambda y: added(y, constant[None].astype(keras.backend.standardize_dtype(y.dtype)))

@@ -6,47 +6,48 @@ from tfold.algebra.linear_map import same_padding
 from tfold.graph import operations
 from tfold.graph.build_linear import Weighted
 from tfold.graph.clone import clone_layer
-from tfold.graph.rules import GraphError
+from tfold.graph.rules import SEVERAL, GraphError
 
 L = keras.layers
 
 
-def call(node, inputs, size, name, dtype):
-    """Make what a node that is not intact computes, of new Keras layers.
+def layer_for(node, inputs, size, name, dtype):
+    """What a node that is not intact computes, as a new Keras layer or operation.
 
     Args:
         node: the IR node: of any op that is not linear, an activation or opaque.
-        inputs: the Keras tensors that it reads.
+        inputs: the Keras tensors that it will read.
         size: spatial size of the first, None for unknown axes: decides whether a pool's padding is "same".
         name: of the layer.
         dtype: type or policy that it computes in.
 
     Returns:
-        A Keras tensor.
+        A function from the list of tensors that the node reads to the one that it makes.
 
     Raises:
         GraphError: no Keras layer computes this node.
     """
-    return _MAKERS[node.op](node, inputs, size, {"name": name, "dtype": dtype})
+    layer = _MAKERS[node.op](node, inputs, size, {"name": name, "dtype": dtype})
+    return layer if node.op in SEVERAL else lambda tensors: layer(tensors[0])
 
 
 def _affine(node, inputs, size, settings):
     affine = node.attrs["affine"]
     if node.attrs["kind"] == "arithmetic":
-        return L.Rescaling(affine.scale.tolist(), affine.shift.tolist(), **settings)(inputs[0])
+        return L.Rescaling(affine.scale.tolist(), affine.shift.tolist(), **settings)
     # A batch norm that is trainable like any other, and computes this map at inference.
     if isinstance(node.layer, L.BatchNormalization):
         layer = clone_layer(node.layer, axis=-1, center=True, scale=True, **settings)
     else:
         layer = L.BatchNormalization(**settings)
     ones = np.ones_like(affine.scale)
-    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])(inputs[0])
+    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])
 
 
 def _merge(kind):
     def make(node, inputs, size, settings):
         extra = {"axis": node.attrs["axis"]} if node.op == "concat" else {}
-        return kind(**extra, **settings)(list(inputs))
+        return kind(**extra, **settings)
 
     return make
 
@@ -54,20 +55,21 @@ def _merge(kind):
 def _pad(node, inputs, size, settings):
     padding, value = node.attrs["padding"], node.attrs["value"]
     if value == 0:
-        return _of_rank("ZeroPadding", len(padding))(_one_or_all(padding), **settings)(inputs[0])
+        return _of_rank("ZeroPadding", len(padding))(_one_or_all(padding), **settings)
     width = [[0, 0], *map(list, padding), [0, 0]]
     pad = operations.named(settings["name"], lambda x: keras.ops.pad(x, width, constant_values=value), inputs[0])
-    return pad(inputs[0], constant_values=value)
+    return lambda x: pad(x, constant_values=value)
 
 
 def _crop(node, inputs, size, settings):
     cropping = node.attrs["cropping"]
-    return _of_rank("Cropping", len(cropping))(_one_or_all(cropping), **settings)(inputs[0])
+    return _of_rank("Cropping", len(cropping))(_one_or_all(cropping), **settings)
 
 
 def _slice(node, inputs, size, settings):
     key = (Ellipsis, slice(node.attrs["start"], node.attrs["stop"]))
-    return operations.named(settings["name"], lambda x: x[key], inputs[0])(inputs[0], key)
+    part = operations.named(settings["name"], lambda x: x[key], inputs[0])
+    return lambda x: part(x, key)
 
 
 def _pool(node, inputs, size, settings):
@@ -75,14 +77,14 @@ def _pool(node, inputs, size, settings):
     window, strides, padding, kind = attrs["window"], attrs["strides"], attrs["padding"], attrs["kind"].capitalize()
     if window is None:
         rank = len(inputs[0].shape) - 2
-        return _of_rank(f"Global{kind}Pooling", rank)(keepdims=attrs["keepdims"], **settings)(inputs[0])
+        return _of_rank(f"Global{kind}Pooling", rank)(keepdims=attrs["keepdims"], **settings)
     if padding is None or padding == same_padding(size, window, strides):
         word = "same" if padding is None or any(side for pair in padding for side in pair) else "valid"
     elif not any(side for pair in padding for side in pair):
         word = "valid"
     else:
         raise GraphError(f"Keras pools pad as \"same\" does, or not. Received: {node.name} with padding {padding}")
-    return _of_rank(f"{kind}Pooling", len(window))(window, strides, word, **settings)(inputs[0])
+    return _of_rank(f"{kind}Pooling", len(window))(window, strides, word, **settings)
 
 
 def _upsample(node, inputs, size, settings):
@@ -91,19 +93,19 @@ def _upsample(node, inputs, size, settings):
         settings = {**settings, "interpolation": interpolation}
     elif interpolation != "nearest":
         raise GraphError(f"Keras interpolates in two dimensions. Received: {node.name} with {interpolation}")
-    return _of_rank("UpSampling", len(factors))(_one_or_all(factors), **settings)(inputs[0])
+    return _of_rank("UpSampling", len(factors))(_one_or_all(factors), **settings)
 
 
 def _reshape(node, inputs, size, settings):
-    return L.Reshape([-1 if n is None else n for n in node.attrs["shape"]], **settings)(inputs[0])
+    return L.Reshape([-1 if n is None else n for n in node.attrs["shape"]], **settings)
 
 
 def _permute(node, inputs, size, settings):
-    return L.Permute(node.attrs["axes"][1:], **settings)(inputs[0])
+    return L.Permute(node.attrs["axes"][1:], **settings)
 
 
 def _identity(node, inputs, size, settings):
-    return L.Identity(**settings)(inputs[0])
+    return L.Identity(**settings)
 
 
 def _of_rank(kind, rank):

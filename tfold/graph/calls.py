@@ -6,80 +6,16 @@ What is connected to what comes from `model.get_config()`, where the arguments o
 Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
 "backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
 """
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NamedTuple
 
 import keras
 
 from tfold.errors import BadInputError
+from tfold.graph import operations
+from tfold.graph.call import Call, Calls, Tensor
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
-
-
-class Tensor(NamedTuple):
-    """Output number `index` of a call."""
-
-    call: Any
-    index: int = 0
-
-
-@dataclass(eq=False)
-class Call:
-    """One call of one layer or operation.
-
-    Attributes:
-        op: the Keras layer or operation; None for an input of the network.
-        path: its name, behind the names of the models around it: "backbone/relu".
-        reads: the `Tensor`s it takes.
-        args, kwargs: its arguments, with a `Slot` for each tensor, numbered as in `reads`.
-        in_shapes, out_shapes: a shape for each tensor, batch first, None where unknown.
-        out_dtypes: the type of number of each tensor it makes.
-        input_layer: for an input of the network its InputLayer, where the model shows one.
-    """
-
-    op: Any
-    path: str
-    reads: list = field(default_factory=list)
-    args: tuple = ()
-    kwargs: dict = field(default_factory=dict)
-    in_shapes: tuple = ()
-    out_shapes: tuple = (None,)
-    out_dtypes: tuple = ("float32",)
-    input_layer: Any = None
-
-    @property
-    def in_dtypes(self):
-        """The type of number of each tensor it reads."""
-        return tuple(tensor.call.out_dtypes[tensor.index] for tensor in self.reads)
-
-    @property
-    def dtype(self):
-        """The type of its first input; for an input of the network, its own."""
-        return (self.in_dtypes or self.out_dtypes)[0]
-
-    @property
-    def name(self):
-        return self.path.rsplit("/", 1)[-1]
-
-
-@dataclass
-class Calls:
-    """All calls of a network, the `Tensor`s it returns, and how its inputs and outputs are nested, with `Slot`s."""
-
-    calls: list
-    outputs: list
-    structure: tuple
-
-    def __post_init__(self):
-        self.times = {}
-        for call in self.calls:
-            if call.op is not None:
-                self.times[id(call.op)] = self.times.get(id(call.op), 0) + 1
-
-    def is_repeated(self, op):
-        """Whether a layer is called more than once, counting the calls of the models around it."""
-        return self.times[id(op)] > 1
+from tfold.graph.step import FLOATS
 
 
 def is_graph_model(op):
@@ -209,12 +145,27 @@ def _apply(call, calls):
     """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
     order = positions(call.args) if is_graph_model(call.op) and changes_nothing(call.kwargs) else None
     if order is not None and len(order) == len(call.reads):
-        reads = [call.reads[position] for position in order]
+        wanted = [keras.backend.standardize_dtype(tensor.dtype) for tensor in call.op.inputs]
+        reads = [_cast(call, call.reads[position], dtype, calls)
+                 for position, dtype in zip(order, wanted, strict=True)]
         if isinstance(call.op, keras.Sequential):
             return _sequential(call.op, reads, call.in_shapes[0], f"{call.path}/", calls)
         return _functional(call.op, _config(call.op), reads, f"{call.path}/", calls)
     calls.append(call)
     return [Tensor(call, i) for i in range(len(call.out_shapes))]
+
+
+def _cast(call, tensor, dtype, calls):
+    """A tensor as the inputs of a nested model take it: Keras casts integers to their type there, unseen.
+
+    What is a float already is cast by the layers to what they compute in.
+    """
+    given, shape = (what[tensor.index] for what in (tensor.call.out_dtypes, tensor.call.out_shapes))
+    if given == dtype or (given in FLOATS and dtype in FLOATS) or shape is None:
+        return tensor
+    cast = operations.named(f"{call.name}_cast", lambda x: keras.ops.cast(x, dtype), keras.KerasTensor(shape, given))
+    calls.append(Call(cast, f"{call.path}_cast", [tensor], (Slot(0),), {}, (shape,), (shape,), (dtype,)))
+    return Tensor(calls[-1])
 
 
 def _config(model):

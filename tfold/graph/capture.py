@@ -99,6 +99,7 @@ def _add_call(graph, call, inputs, read, masked):
             label=call.name + step.suffix.replace("/", "_"),
             dtype=getattr(layer, "compute_dtype", call.out_dtypes[0]),
             call=(call.args, call.kwargs),
+            step=i,
         )
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))

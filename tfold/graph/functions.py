@@ -2,7 +2,8 @@
 
     compute("relu", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}, x)
 
-They stand in the order of a network's people: rectifiers, smooth ones, bounded ones, and those over a whole axis.
+Not here: `glu`, which halves an axis; `threshold`, which goes by no name alone; and `sparsemax`, of which Keras 3.15
+does not compute the definition where more than one number is in the support.
 """
 import math
 
@@ -12,7 +13,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def knows(fn):
-    """Whether a name is one of Keras' activation functions."""
+    """Whether a name is that of a function here."""
     return fn in _FUNCTIONS
 
 
@@ -27,7 +28,7 @@ def compute(fn, params, x):
         A float64 array of the same shape.
 
     Raises:
-        KeyError: Keras has no such function (see `knows`).
+        KeyError: there is no such function here (see `knows`).
     """
     return _FUNCTIONS[fn](np.asarray(x, np.float64), **params)
 
@@ -117,16 +118,6 @@ def softmax(x, axis=-1):
     return np.exp(log_softmax(x, axis))
 
 
-def sparsemax(x, axis=-1):
-    """The point of the simplex that is nearest: x − τ where that is positive, τ so that all sum to 1."""
-    x = np.moveaxis(x, axis, -1)
-    largest = -np.sort(-x, axis=-1)
-    excess = np.cumsum(largest, axis=-1) - 1
-    count = (largest * np.arange(1, x.shape[-1] + 1) > excess).sum(axis=-1, keepdims=True)
-    threshold = np.take_along_axis(excess, count - 1, axis=-1) / count
-    return np.moveaxis(np.maximum(x - threshold, 0), -1, axis)
-
-
 _FUNCTIONS = {
     "linear": lambda x: x, "relu": relu, "elu": elu, "selu": selu, "celu": celu,
     "relu6": lambda x: relu(x, 6.0), "leaky_relu": lambda x, negative_slope=0.2: relu(x, None, negative_slope),
@@ -136,5 +127,5 @@ _FUNCTIONS = {
     "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu, "hard_swish": hard_silu,
     "hard_tanh": lambda x: np.clip(x, -1, 1), "sparse_sigmoid": lambda x: np.clip((x + 1) / 2, 0, 1),
     "soft_shrink": soft_shrink, "hard_shrink": hard_shrink,
-    "softmax": softmax, "log_softmax": log_softmax, "sparsemax": sparsemax,
+    "softmax": softmax, "log_softmax": log_softmax,
 }

@@ -22,8 +22,7 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     reshape       shape                                       without the batch; at most one axis is None
     permute       axes                                        as np.transpose takes them, the batch (0) first
     identity                                                  does nothing at inference (dropout)
-    opaque        is_linear, batch_norms, why                 any other layer or operation: a wall, kept as it is; what
-                                                              it holds, and why a batch norm in it stays
+    opaque        is_linear, batch_norms, why                 any other layer or operation, kept as it is: a wall
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown.
 
@@ -69,6 +68,7 @@ class Node:
         intact: the layer, cloned, computes exactly this node.
         covers: names of the original layers that this node now computes.
         dtype: what it computes in; layers merge only with their like.
+        step: of the nodes that one call became, a chain, which one this is.
         call: the arguments of the captured call, `(args, kwargs)`, with a `Slot` for each tensor; constants and
             `training=False` stand there. It says nothing where the node is not intact.
     """
@@ -85,6 +85,7 @@ class Node:
     label: str = ""
     dtype: str = "float32"
     call: tuple = ((Slot(0),), {})
+    step: int = 0
 
     def __post_init__(self):
         self.label = self.label or self.name
@@ -187,6 +188,12 @@ class Graph:
         for name in behind:
             self.nodes[name] = self.nodes.pop(name)
 
+    def rename(self, node, name):
+        """Give a node, and the tensors it makes, another name: what it computes has changed."""
+        old, node.name = node.name, self.unique(name)
+        self.nodes = {each.name: each for each in self.nodes.values()}
+        self.substitute({Ref(old, i): Ref(node.name, i) for i in range(len(node.shapes))})
+
     def remove(self, node):
         del self.nodes[node.name]
 
@@ -221,19 +228,16 @@ class Graph:
             raise GraphError(f"A graph lists its inputs, {inputs}. Received: {self.inputs}")
 
     def _validate_shape(self, node, in_shapes):
-        if None in in_shapes or node.shape is None:
-            return
         try:
-            wanted = shapes.infer(node.op, node.attrs, in_shapes)
+            wanted = None if None in in_shapes else shapes.infer(node.op, node.attrs, in_shapes)
         except ValueError as error:
             raise GraphError(f"The shapes that a node reads go together: {error}. Received: {node.name}") from error
-        if wanted is not None and not shapes.agree(wanted, node.shape):
+        if wanted is not None and node.shape is not None and not shapes.agree(wanted, node.shape):
             raise GraphError(f"{node.op} makes {wanted} of {in_shapes}. Received: {node.name} with {node.shape}")
 
     def _validate_call(self, node):
         if sorted(_slots(node.call)) != list(range(len(node.inputs))):
-            raise GraphError(f"An intact node repeats its call, with what it reads. Received: {node.name}, which reads "
-                             f"{len(node.inputs)} tensors, with the call {node.call}")
+            raise GraphError(f"An intact node repeats its call, on what it reads. Received: {node.name}, {node.call}")
 
     def __str__(self):
         """One node a line: name (and label, where another), op, what it reads, output shape."""
@@ -241,8 +245,8 @@ class Graph:
         return "\n".join([f"graph {self.name}", *map(text.line, self), f"  return {returned}"])
 
 
-def _slots(structure):
-    if isinstance(structure, Slot):
-        return [structure]
-    parts = structure.values() if isinstance(structure, dict) else structure
-    return sum(map(_slots, parts), []) if isinstance(structure, (dict, list, tuple)) else []
+def _slots(part):
+    if isinstance(part, Slot):
+        return [part]
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
+    return [slot for inner in parts for slot in _slots(inner)]

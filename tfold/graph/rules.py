@@ -142,10 +142,10 @@ def _pad(attrs, shape):
 def _crop(attrs, shape):
     cropping = attrs["cropping"]
     broken = _pairs(cropping, _rank_or(shape, cropping), "Cropping")
-    if not broken and shape is not None:
-        if any(n is not None and n <= sum(pair) for n, pair in zip(shape[1:-1], cropping, strict=True)):
-            return "Cropping leaves something"
-    return broken
+    if broken or shape is None:
+        return broken
+    if any(n is not None and n <= sum(pair) for n, pair in zip(shape[1:-1], cropping, strict=True)):
+        return "Cropping leaves something"
 
 
 def _upsample(attrs, shape):

@@ -14,6 +14,7 @@ import numpy as np
 from tfold.algebra.linear_map import same_padding
 from tfold.errors import BadInputError, TfoldError
 from tfold.graph import functions, shapes
+from tfold.graph.ir import Ref
 from tfold.graph.run_windows import convolve_transposed, pool, upsample
 
 
@@ -44,8 +45,7 @@ def run(graph, inputs, wall=None):
     for node in graph:
         arrays = [given[node.name]] if node.op == "input" else [tensors[ref] for ref in node.inputs]
         made = _run_node(node, arrays, wall)
-        for i, array in enumerate(made):
-            tensors[type(node.ref)(node.name, i)] = array
+        tensors.update({Ref(node.name, i): array for i, array in enumerate(made)})
     return tensors
 
 

@@ -41,20 +41,23 @@ def pool(x, kind, window, strides, padding):
         window, strides: one number for each spatial axis.
         padding: `(before, after)` for each spatial axis.
     """
-    missing = -np.inf if kind == "max" else 0.0
-    combine = np.maximum if kind == "max" else np.add
     x = np.asarray(x, np.float64)
+    if kind == "max":
+        return _over_windows(np.maximum, x, -np.inf, window, strides, padding)
+    there = np.ones((1, *x.shape[1:-1], 1))
+    total, count = (_over_windows(np.add, values, 0.0, window, strides, padding) for values in (x, there))
+    return total / count
 
-    def over_windows(values):
-        values = np.pad(values, [(0, 0), *padding, (0, 0)], constant_values=missing)
-        size = [(n - w) // s + 1 for n, w, s in zip(values.shape[1:-1], window, strides, strict=True)]
-        taps = [
-            values[(slice(None), *(slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, size, strides, strict=True)))]
-            for tap in np.ndindex(*window)
-        ]
-        return combine.reduce(taps)
 
-    return over_windows(x) if kind == "max" else over_windows(x) / over_windows(np.ones((1, *x.shape[1:-1], 1)))
+def _over_windows(combine, x, missing, window, strides, padding):
+    x = np.pad(x, [(0, 0), *padding, (0, 0)], constant_values=missing)
+    size = [(n - w) // s + 1 for n, w, s in zip(x.shape[1:-1], window, strides, strict=True)]
+    found = None
+    for tap in np.ndindex(*window):
+        seen = tuple(slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, size, strides, strict=True))
+        values = x[(slice(None), *seen)]
+        found = values if found is None else combine(found, values)
+    return found
 
 
 def upsample(x, factors, interpolation):

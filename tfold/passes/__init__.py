@@ -9,6 +9,9 @@ from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unre
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
+from tfold.passes.pad_value import pad_value
+from tfold.passes.pool_first import pool_first
+from tfold.passes.scale_gates import scale_gates
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ def until_settled(*passes):
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
 # between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
 BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, drop_zero_biases)
-MERGE_PASSES = (absorb_padding, merge_linear, drop_zero_biases)
-ALL_PASSES = (until_settled(absorb_padding, fold_batch_norm, merge_linear), drop_zero_biases)
+MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases)
+ALL_PASSES = (
+    until_settled(absorb_padding, fold_batch_norm, scale_gates, pool_first, pad_value, merge_linear), drop_zero_biases)
 
 
 def run(passes, graph, report, options):

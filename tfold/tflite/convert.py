@@ -14,7 +14,8 @@ from tfold.graph.capture import capture
 from tfold.graph.ir import Slot
 from tfold.measure.run import run_tflite
 from tfold.quiet import quiet
-from tfold.verification import difference, random_input
+from tfold.sampling import random_input
+from tfold.verification import difference
 
 TOLERANCE = 1e-4
 # A float32 file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.

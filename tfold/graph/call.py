@@ -1,0 +1,68 @@
+"""One call of a Keras layer or operation, as `read_calls` finds it and `read_layer` reads it."""
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Tensor(NamedTuple):
+    """Output number `index` of a call."""
+
+    call: Any
+    index: int = 0
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of one layer or operation.
+
+    Attributes:
+        op: the Keras layer or operation; None for an input of the network.
+        path: its name, behind the names of the models around it: "backbone/relu".
+        reads: the `Tensor`s it takes.
+        args, kwargs: its arguments, with a `Slot` for each tensor, numbered as in `reads`.
+        in_shapes, out_shapes: a shape for each tensor, batch first, None where unknown.
+        out_dtypes: the type of number of each tensor it makes.
+        input_layer: for an input of the network its InputLayer, where the model shows one.
+    """
+
+    op: Any
+    path: str
+    reads: list = field(default_factory=list)
+    args: tuple = ()
+    kwargs: dict = field(default_factory=dict)
+    in_shapes: tuple = ()
+    out_shapes: tuple = (None,)
+    out_dtypes: tuple = ("float32",)
+    input_layer: Any = None
+
+    @property
+    def in_dtypes(self):
+        """The type of number of each tensor it reads."""
+        return tuple(tensor.call.out_dtypes[tensor.index] for tensor in self.reads)
+
+    @property
+    def dtype(self):
+        """The type of its first input; for an input of the network, its own."""
+        return (self.in_dtypes or self.out_dtypes)[0]
+
+    @property
+    def name(self):
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass
+class Calls:
+    """All calls of a network, the `Tensor`s it returns, and how its inputs and outputs are nested, with `Slot`s."""
+
+    calls: list
+    outputs: list
+    structure: tuple
+
+    def __post_init__(self):
+        self.times = {}
+        for call in self.calls:
+            if call.op is not None:
+                self.times[id(call.op)] = self.times.get(id(call.op), 0) + 1
+
+    def is_repeated(self, op):
+        """Whether a layer is called more than once, counting the calls of the models around it."""
+        return self.times[id(op)] > 1

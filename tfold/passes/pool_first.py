@@ -1,0 +1,69 @@
+"""An average is taken before a layer that works on each pixel by itself, where that is cheaper. Exact.
+
+    x ─▶ 1×1 ─▶ average pool ─▶ y       ⇒   x ─▶ average pool ─▶ 1×1 ─▶ y        a quarter of the positions, at 2×2
+    x ─▶ 1×1 ─▶ global average ─▶ y     ⇒   x ─▶ global average ─▶ dense ─▶ y
+    x ─▶ bn ─▶ average pool ─▶ y        ⇒   x ─▶ average pool ─▶ bn ─▶ y
+
+The mean of A·x + b is A·mean + b, and Keras' average leaves padding out, so "same" padding is no obstacle.
+"""
+from dataclasses import replace
+
+from tfold.graph.ir import Node
+from tfold.passes import cost
+
+RULE = "pool_first"
+
+
+def pool_first(graph, report, options):
+    """Swap every such pair that pays."""
+    consumers = graph.consumers()
+    for pool in graph:
+        if pool.op != "pool" or pool.attrs["kind"] != "average":
+            continue
+        before = graph[pool.inputs[0]]
+        if consumers[before.ref] != [pool] or before.dtype != pool.dtype or not _is_pointwise(before):
+            continue
+        if _pays(graph, before, pool, options.cost):
+            report.did(RULE, [before.label, pool.label], "the average is taken first")
+            _swap(graph, before, pool)
+            consumers = graph.consumers()
+
+
+def _is_pointwise(node):
+    if node.op == "affine":
+        return node.attrs["affine"].is_finite
+    return node.op == "linear" and not node.shared and node.map.groups == 1 and node.map.is_pointwise and (
+        not node.map.has_bias_map)
+
+
+def _pays(graph, before, pool, policy):
+    wide = graph.shape(before.inputs[0])
+    if wide is None or pool.shape is None or before.shape is None or wide[-1] is None or len(before.shape) < 3:
+        return False
+
+    def total(shape, pooled, size):
+        attrs = pool.attrs
+        window = attrs["window"] or cost.likely(wide[1:-1])
+        pooling = cost.of_pool(pooled, window, attrs["strides"] or window, pooled[-1], wide[1:-1], policy)
+        if before.op == "affine":
+            return pooling + cost.of_affine(cost.elements(shape), policy)
+        return pooling + cost.of_map(before.map, size, policy)
+
+    size = pool.shape[1:-1] or (1,) * (len(wide) - 2)
+    return total(pool.shape, (*pool.shape[:-1], wide[-1]), size) < total(before.shape, pool.shape, wide[1:-1])
+
+
+def _swap(graph, before, pool):
+    """The pool's node goes on making the same tensor; a new one takes the average."""
+    average = Node(
+        graph.unique(f"{pool.name}_first"), "pool", before.inputs, dict(pool.attrs),
+        ((*pool.shape[:-1], graph.shape(before.inputs[0])[-1]),), pool.layer, pool.shared, pool.intact, pool.covers,
+        pool.label, pool.dtype, pool.call)
+    graph.insert_before(pool, average)
+    pool.op, pool.attrs, pool.inputs = before.op, dict(before.attrs), (average.ref,)
+    if pool.op == "linear" and len(pool.shape) == 2:
+        kernel = before.map.kernel.reshape(before.map.kernel.shape[-2:])
+        pool.attrs["map"] = replace(before.map, kernel=kernel, strides=(), dilation=(), padding=())
+    pool.label, pool.layer, pool.covers = before.label, before.layer, before.covers
+    pool.intact = pool.shared = False
+    graph.remove(before)

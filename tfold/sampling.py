@@ -1,0 +1,56 @@
+"""Input to run a network on: random numbers of its shapes and types, and samples as a network takes them."""
+import keras
+import numpy as np
+
+from tfold.errors import BadInputError
+
+SIZE_WHERE_OPEN = 64
+
+
+def random_input(model, seed=0, batch=1):
+    """Random input of the model's shapes and types: normal floats, integers 0 and 1, pixels 0…255 where it takes them.
+
+    It takes pixels if they are uint8, or if it scales them itself: behind Rescaling(1/255), numbers near 1 would leave
+    nothing but the biases to compare.
+    """
+    rng = np.random.default_rng(seed)
+    takes_pixels = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
+
+    def one(tensor):
+        shape = [batch if tensor.shape[0] is None else tensor.shape[0]]
+        shape += [SIZE_WHERE_OPEN if n is None else n for n in tensor.shape[1:]]
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if dtype == "string":
+            raise BadInputError(
+                f"Random input is made of numbers. Received: {model.name!r}, whose input {tensor.name!r} takes text. "
+                "Pass sample=, an input it accepts."
+            )
+        if dtype == "bool":
+            return rng.integers(0, 2, shape).astype(bool)
+        if dtype.startswith(("int", "uint")):
+            return rng.integers(0, 256 if dtype == "uint8" else 2, shape).astype(dtype)
+        values = rng.uniform(0, 255, shape) if takes_pixels else rng.normal(size=shape)
+        return values.astype("float32" if dtype == "bfloat16" else dtype)
+
+    return keras.tree.map_structure(one, model_input(model))
+
+
+def model_input(model):
+    """What a model takes, as Keras tensors in its structure."""
+    # A Sequential model that was never called has no .input.
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def input_tensors(model, sample):
+    """A sample as the list of tensors, of the right types, that the model's inputs are.
+
+    Args:
+        model: a Functional or Sequential model.
+        sample: what `model(sample)` takes.
+    """
+    inputs = keras.tree.flatten(model_input(model))
+    if isinstance(sample, dict) and not isinstance(model_input(model), dict):
+        sample = [sample[name] for name in model.input_names]
+    tensors = keras.tree.flatten(sample)
+    return [keras.ops.convert_to_tensor(x, dtype=keras.backend.standardize_dtype(tensor.dtype))
+            for x, tensor in zip(tensors, inputs, strict=True)]
