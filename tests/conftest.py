@@ -10,6 +10,17 @@ from hypothesis import settings
 settings.register_profile("tfold", deadline=None, derandomize=True)
 settings.load_profile("tfold")
 
+# Folders whose fixtures take long to make: where tests run in parallel, each stays in one process.
+COSTLY_FIXTURES = ("cli", "demo", "measure")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config, items):
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.parent.name in COSTLY_FIXTURES:
+                item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
 
 @pytest.fixture(scope="session")
 def randomize():

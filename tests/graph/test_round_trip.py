@@ -142,7 +142,8 @@ def fixed_batch():
 def integers_into_a_nested_model_of_floats():
     x = keras.Input((4,), dtype="uint8")
     inner = keras.Input((4,))
-    return keras.Model(x, keras.Model(inner, layers.Dense(2)(inner * 300 - 5))(x))
+    inner = keras.Model(inner, layers.Dense(4)(inner * 300 - 5))
+    return keras.Model(x, layers.Dense(2)(inner(x)))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -33,7 +33,7 @@ def build(graph, dtype=None):
 
     >>> same = build(capture(model))
     """
-    return build_with_tensors(graph, dtype)[0]
+    return build_with_tensors(graph, dtype).model
 
 
 def build_with_tensors(graph, dtype=None):
