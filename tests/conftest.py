@@ -2,6 +2,9 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -10,16 +13,24 @@ from hypothesis import settings
 settings.register_profile("tfold", deadline=None, derandomize=True)
 settings.load_profile("tfold")
 
-# Folders whose fixtures take long to make: where tests run in parallel, each stays in one process.
+# Folders whose fixtures take long to make: where tests run in parallel, one process runs all of such a folder.
 COSTLY_FIXTURES = ("cli", "demo", "measure")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config, items):
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.parent.name in COSTLY_FIXTURES:
-                item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Folders with costly fixtures whole, and first; all else test by test, to whoever is free.
+
+    (`--dist loadgroup` says the same by marks, but pytest-xdist 3.8 forgets them on pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            folder = nodeid.split("::")[0].split("/")[-2]
+            return folder if folder in COSTLY_FIXTURES else nodeid
+
+    return ByFixtures(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ LINES = [
     {"sampling"},
     {"verification", "loading"},
     {"folding"},
-    {"report", "sweeps", "tflite", "measure", "planning", "training", "alpha"},
+    {"report", "sweeps", "tflite", "measure", "planning", "training", "alpha", "zoo"},
     {"demo"},
     {"cli"},
     {"__main__"},

@@ -13,6 +13,7 @@ NOT_FINITE = "not finite"
 NO_NEIGHBOUR = "no linear neighbour"
 DIFFERENT_SHAPES = "shapes do not match"
 DIFFERENT_TYPES = "number types do not match"
+PADDING_STAYS = "padding stays"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -27,6 +28,7 @@ MEANING = {
     NOT_FINITE: "the folded weights would not be finite numbers",
     NO_NEIGHBOUR: "no convolution or dense layer stands directly before or behind",
     DIFFERENT_SHAPES: "the layers' outputs differ in shape",
+    PADDING_STAYS: "zero padding that no \"same\" padding equals stays a layer (a PAD in TFLite)",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

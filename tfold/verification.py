@@ -148,10 +148,7 @@ class Networks:
         if not self.settled:  # what was captured must be what the caller's model computes
             outputs = self._guarded(lambda: keras.tree.flatten(self.model(self.sample, training=False)))
         before = [self.values[ref] for ref in self.rewritten] + outputs
-        probe = keras.Model(self.built.model.inputs, [self.built.tensors[ref] for ref in self.rewritten]
-                            + list(self.built.model.outputs))
-        after = keras.tree.flatten(probe(list(self.inputs.values()), training=False))
-        return self._compared(self.rewritten, before, after, self.tolerance)
+        return self._compared(self.rewritten, before, self._run_folded(self.rewritten), self.tolerance)
 
     def layer_by_layer(self):
         """Every rewritten layer by itself, on what the original network gives it."""
@@ -160,10 +157,10 @@ class Networks:
         exact = [ref for ref in self.rewritten if ref not in rings]
         compared = [difference(str(ref), self.values[ref], made[ref]) for ref in exact]
         approximate = [difference(str(ref), self.values[ref], made[ref], rings[ref]) for ref in rings]
-        inside = [replace(each, relative=each.interior or 0.0) for each in approximate]
+        inside = [Difference(f"{each.node} (inside)", each.interior or 0.0, None, None) for each in approximate]
         how = "each layer by itself"
         if rings:
-            outputs = keras.tree.flatten(self.built.model(list(self.inputs.values()), training=False))
+            outputs = self._run_folded([])
             far = [difference(name, self.values[ref], b) for name, ref, b in zip(
                 output_names(self.model), self.original.outputs, outputs, strict=True)]
             how += "; the borders add up to a relative difference of " + ", ".join(
@@ -177,10 +174,7 @@ class Networks:
         try:
             models = [build_with_tensors(graph, "float64") for graph in (self.original, self.folded)]
             refs = [ref for ref in self.rewritten if ref in models[0].tensors]
-            before, after = (
-                keras.tree.flatten(keras.Model(made.model.inputs, [made.tensors[ref] for ref in refs]
-                                               + list(made.model.outputs))(list(self.inputs.values()), training=False))
-                for made in models)
+            before, after = (self._run_folded(refs, made) for made in models)
         except Exception:  # a layer of the user's that works in its own precision only
             return None
         return replace(self._compared(refs, before, after, TOLERANCE["float64"]), how="compared in float64")
@@ -198,6 +192,12 @@ class Networks:
                     f"which gives {what} at {name}. Pass sample=, an input it is made for, or verify=False to go "
                     "without the check."
                 )
+
+    def _run_folded(self, refs, built=None):
+        """Values of tensors of a built network, its outputs last."""
+        built = built or self.built
+        probe = keras.Model(built.model.inputs, [built.tensors[ref] for ref in refs] + list(built.model.outputs))
+        return keras.tree.flatten(probe(list(self.inputs.values()), training=False))
 
     def _compared(self, refs, before, after, tolerance):
         names = [*map(str, refs), *output_names(self.model)]

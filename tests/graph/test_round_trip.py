@@ -3,7 +3,6 @@
 `round_trip` in conftest.py is the comparison; what single layers and operations are made of is tested beside this.
 """
 import keras
-import numpy as np
 import pytest
 from keras import layers
 

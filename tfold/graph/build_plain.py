@@ -105,7 +105,8 @@ def _permute(node, inputs, size, settings):
 
 
 def _identity(node, inputs, size, settings):
-    return L.Identity(**settings)
+    # Keras writes down the arguments of this layer, not its configuration: a policy is no plain value.
+    return L.Identity(name=settings["name"], dtype=getattr(settings["dtype"], "name", settings["dtype"]))
 
 
 def _of_rank(kind, rank):

@@ -5,7 +5,7 @@ refused. `run` checks the IR's rules after each.
 """
 from dataclasses import dataclass
 
-from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, settle_alphas
+from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, explain_padding, settle_alphas
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
@@ -50,10 +50,11 @@ def until_settled(*passes):
 
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
 # between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
-BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, drop_zero_biases)
-MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases)
+BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, drop_zero_biases, explain_padding)
+MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    until_settled(absorb_padding, fold_batch_norm, scale_gates, pool_first, pad_value, merge_linear), drop_zero_biases)
+    until_settled(absorb_padding, fold_batch_norm, scale_gates, pool_first, pad_value, merge_linear), drop_zero_biases,
+    explain_padding)
 
 
 def run(passes, graph, report, options):

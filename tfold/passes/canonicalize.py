@@ -5,6 +5,9 @@
 """
 from dataclasses import replace
 
+from tfold.algebra.linear_map import same_padding
+from tfold.reasons import PADDING_STAYS
+
 RULE = "canonicalize"
 
 
@@ -60,9 +63,32 @@ def absorb_padding(graph, report, options):
             padding = tuple(
                 (a + c, b + d) for (a, b), (c, d) in zip(pad.attrs["padding"], conv.map.padding, strict=True)
             )
-            conv.attrs["map"] = replace(conv.map, padding=padding)
+            size = graph.size(pad.inputs[0], rank)
+            conv.attrs["map"] = replace(conv.map, padding=padding).trimmed(size)
             conv.intact = False
             conv.inputs = pad.inputs
             conv.covers = pad.covers + conv.covers
             report.did(RULE, [pad.label, conv.label], "padding moved into the convolution")
         graph.remove(pad)
+
+
+def explain_padding(graph, report, options):
+    """Say of each convolution whose padding stays a layer of its own why: "same" would put other zeros."""
+    for node in graph:
+        if node.op != "linear" or node.intact or node.map.rank == 0 or not node.map.is_padded or node.map.padding is None:
+            continue
+        size = graph.size(node.inputs[0], node.map.rank)
+        same = same_padding(size, node.map.extent, node.map.strides)
+        if node.map.padding != same:
+            wanted = "nothing known" if same is None else _sides(same)
+            report.refused(RULE, [node.label], PADDING_STAYS, (
+                f'it needs {_sides(node.map.padding)} zeros; at {_size(size)} with stride {max(node.map.strides)}, '
+                f'"same" puts {wanted}'))
+
+
+def _sides(padding):
+    return "×".join(str(pair) for pair in padding)
+
+
+def _size(size):
+    return "×".join("?" if n is None else str(n) for n in size)

@@ -14,6 +14,7 @@ A policy is a function of an `Operation`; where the target is another machine, p
 from dataclasses import dataclass
 from math import isfinite, prod
 
+from tfold.algebra.linear_map import same_padding
 from tfold.errors import BadInputError
 
 # Fitted to layer times of the XNNPACK delegate on one thread of an AVX-512 server core (benchmarks/xnnpack_layers.py:
@@ -96,9 +97,11 @@ def policy_named(policy):
 
 
 def of_map(linear, size, policy):
-    """The cost of one linear layer whose input has the spatial size `size`, and of its border map if it has one."""
+    """The cost of a linear layer whose input has the spatial size `size`, with its border map and padding layer."""
     if linear.rank == 0 and size:
         linear = linear.with_rank(len(size))  # a dense layer on a feature map works at each of its pixels
+    pads = linear.rank and linear.is_padded and linear.padding not in (
+        None, same_padding(size, linear.extent, linear.strides))
     size = likely(size)
     made = output_size(linear, size)
     kind = "transposed" if linear.transposed else "full" if linear.groups == 1 else (
@@ -107,7 +110,12 @@ def of_map(linear, size, policy):
     elements = prod(made) * linear.outputs
     work = positions * prod(linear.kernel.shape)
     total = policy(Operation(kind, work, elements, linear.inputs, linear.outputs, linear.window, linear.strides, size))
-    return total + (of_elements(elements, policy) if linear.has_bias_map else 0)
+    if linear.has_bias_map:
+        total += of_elements(elements, policy)
+    if pads:  # "same" does not say it, so that it takes a layer of its own
+        padded = prod(n + sum(pair) for n, pair in zip(size, linear.padding, strict=True))
+        total += of_elements(padded * linear.inputs, policy, "pad")
+    return total
 
 
 def of_elements(count, policy, kind="elementwise"):

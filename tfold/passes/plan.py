@@ -62,7 +62,8 @@ class Planner:
         try:
             whole = self._cost_of_map(self._outline(item).map, item.source)
         except Refusal as refusal:
-            return apart + Plan(kept=[(nodes, refusal)])
+            said = any((told.reason, told.detail) == (refusal.reason, refusal.detail) for _, told in apart.kept)
+            return apart if said else apart + Plan(kept=[(nodes, refusal)])
         if whole > apart.cost:
             return apart + Plan(kept=[(nodes, Refusal(COSTS_MORE))])
         return Plan([(item,)], whole)
@@ -84,8 +85,9 @@ class Planner:
             start = came_from[end]
             plan = runs[start, end] + plan
             if start:
-                link = (chain[start - 1].node.label, chain[start].node.label)
-                plan.kept.append((link, refusals.get(start, Refusal(COSTS_MORE))))
+                refusal = refusals.get(start, Refusal(COSTS_MORE))
+                if not any(told is refusal for _, told in plan.kept):
+                    plan.kept.append(((chain[start - 1].node.label, chain[start].node.label), refusal))
             end = start
         return plan
 
@@ -93,7 +95,8 @@ class Planner:
         """`(end, cost)` of every run of two or more items from `start` that is one map."""
         try:
             merged = self._outline(chain[start])
-        except Refusal:
+        except Refusal as refusal:
+            refusals[start + 1] = refusal
             return
         for end in range(start + 1, len(chain)):
             try:
