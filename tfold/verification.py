@@ -4,10 +4,10 @@ A node of the graph makes the same tensor before and after an exact pass, so the
 each layer that was rewritten, and at the outputs. A network that ends in a global average hides an error in its border
 pixels; the comparison at the rewritten layer itself does not.
 
-Rounding adds up over a deep network. Where it exceeds the tolerance, every rewritten layer is run by itself, on what the
-original network gives it: there nothing adds up. Where even that cannot tell rounding from a wrong fold, both networks
-are made and compared in float64. A layer that was merged approximately (`border="approximate"`) must agree away from
-the border; how far it differs there is what the comparison is for.
+Rounding adds up over a deep network. Where it exceeds the tolerance, every rewritten layer is run by itself, on what
+the original network gives it: there nothing adds up. Where even that cannot tell rounding from a wrong fold, both
+networks are made and compared in float64. A layer that was merged approximately (`border="approximate"`) must agree
+away from the border; how far it differs there is what the comparison is for.
 """
 from dataclasses import asdict, dataclass, replace
 

@@ -11,9 +11,9 @@ from tfold.graph.capture import capture
 from tfold.graph.ir import Graph, GraphError, Node, Ref, Slot
 
 
-def model_of(function, *shapes):
-    inputs = [keras.Input(shape) for shape in shapes or [(6, 5, 3)]]
-    return keras.Model(inputs, function(*inputs))
+def model_of(function, shape=(6, 5, 3)):
+    x = keras.Input(shape)
+    return keras.Model(x, function(x))
 
 
 @pytest.mark.parametrize("function, kind", [

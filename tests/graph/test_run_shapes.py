@@ -17,9 +17,9 @@ POOLS = {
 }
 
 
-def model_of(function, *shapes):
-    inputs = [keras.Input(shape) for shape in shapes or [(4, 5, 3)]]
-    return keras.Model(inputs, function(*inputs))
+def model_of(function, shape=(4, 5, 3)):
+    x = keras.Input(shape)
+    return keras.Model(x, function(x))
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,7 +31,9 @@ def test_pools(data, run_agrees):
         data.draw(st.tuples(*[st.integers(1, 3)] * rank), label=label) for label in ("window", "strides"))
     padding = data.draw(st.sampled_from(["same", "valid"]), label="padding")
     size = data.draw(st.tuples(*[st.integers(3, 7)] * rank), label="size")
-    run_agrees(model_of(POOLS[kind, rank](window, strides, padding), (*size, 2)))
+    model = model_of(POOLS[kind, rank](window, strides, padding), (*size, 2))
+    # TensorFlow has no pools in three dimensions for float64 on the CPU.
+    run_agrees(model, **({"tolerance": 1e-6, "dtype": "float32"} if rank == 3 else {}))
 
 
 @pytest.mark.parametrize("layer", [

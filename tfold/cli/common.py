@@ -37,7 +37,11 @@ def model_options(command):
 
 
 def fold_options(command):
-    """Options that decide what folds."""
+    """Options that decide what folds: the keyword arguments of `tfold.fold`."""
+    command = click.option(
+        "--border", type=click.Choice(["exact", "approximate"]), default="exact", show_default=True,
+        help="Whether to merge across zero padding where the pixels near the border then differ.",
+    )(command)
     command = click.option(
         "--policy", type=click.Choice(["latency", "macs", "always"]), default="latency", show_default=True,
         help="Which merges pay.",
@@ -126,10 +130,11 @@ def model_words(allow_unsafe, custom_objects):
     return words
 
 
-def fold_line(model, threshold, policy, needed):
+def fold_line(model, choices, needed):
     """The `tfold fold` that does what `inspect` and `--dry-run` have shown, into a file beside the model."""
-    options = [] if threshold == 0.9 else ["--threshold", threshold]
-    options += [] if policy == "latency" else ["--policy", policy]
+    usual = {"threshold": 0.9, "policy": "latency", "border": "exact"}
+    changed = [(name, value) for name, value in choices.items() if value != usual[name]]
+    options = [word for name, value in changed for word in (f"--{name}", value)]
     output = Path(model).with_name(f"{Path(model).stem}-folded.keras")
     return command_line("tfold", "fold", path_word(model), "-o", path_word(output), *options, *needed)
 

@@ -16,7 +16,7 @@ from tfold.cli import common
 @common.force_option
 @common.json_option
 @common.reported
-def fold_command(model, output, dry_run, no_verify, threshold, policy, allow_unsafe, custom_objects, force, as_json):
+def fold_command(model, output, dry_run, no_verify, allow_unsafe, custom_objects, force, as_json, **choices):
     """Make MODEL shallower without changing what it computes.
 
     Activations with α above the threshold go, batch norms go into the layers beside them, linear layers that are
@@ -32,16 +32,16 @@ def fold_command(model, output, dry_run, no_verify, threshold, policy, allow_uns
     from tfold import folding, loading
 
     if dry_run:
-        report = folding.fold_plan(source, threshold, policy)
+        report = folding.fold_plan(source, **choices)
     else:
-        result = folding.fold(source, threshold, policy, verify=not no_verify)
+        result = folding.fold(source, **choices, verify=not no_verify)
         report = result.report
         loading.save_model(result.model, output, force)
     common.write_json("fold", {"input": model, "output": output, "report": report.to_json()})
     common.say(str(report), as_json)
     needed = common.model_words(allow_unsafe, custom_objects)
     if dry_run:
-        common.say(f"nothing written; next: {common.fold_line(model, threshold, policy, needed)}", as_json)
+        common.say(f"nothing written; next: {common.fold_line(model, choices, needed)}", as_json)
     else:
         exported = common.path_word(Path(output).with_suffix(".tflite"))
         next_step = common.command_line("tfold", "export", common.path_word(output), "-o", exported, *needed)

@@ -11,14 +11,14 @@ from tfold.cli import common
 @common.model_options
 @common.json_option
 @common.reported
-def inspect_command(model, graph, threshold, policy, allow_unsafe, custom_objects, as_json):
+def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choices):
     """Say what is in MODEL, what would fold, what would not and why. Writes nothing."""
     source = common.load(model, allow_unsafe, custom_objects)
     from tfold import folding
     from tfold.graph.capture import capture
 
     captured = capture(source)
-    report = folding.fold_plan(source, threshold, policy)
+    report = folding.fold_plan(source, **choices)
     ops = {}
     for node in captured:
         ops[node.op] = ops.get(node.op, 0) + 1
@@ -34,5 +34,5 @@ def inspect_command(model, graph, threshold, policy, allow_unsafe, custom_object
     if alphas:
         common.say("α            " + ", ".join(f"{name} {alpha:.3f}" for name, alpha in alphas.items()), as_json)
     common.say(str(report), as_json)
-    next_step = common.fold_line(model, threshold, policy, common.model_words(allow_unsafe, custom_objects))
+    next_step = common.fold_line(model, choices, common.model_words(allow_unsafe, custom_objects))
     common.say(f"nothing written; next: {next_step}", as_json)

@@ -37,7 +37,7 @@ def execute(calls, values, again=()):
 
 
 class _AtInference(keras.Layer):
-    """Calls a function where every layer inside takes `training=False` for granted, as in `model(x, training=False)`."""
+    """Calls a function in which every layer computes as in `model(x, training=False)`."""
 
     def __init__(self, function):
         super().__init__(autocast=False)

@@ -6,16 +6,15 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     op            attrs                                       what it is
     input         dtype                                       an input of the network
     linear        map: LinearMap                              convolution, dense, depthwise, transposed
-    affine        affine: Affine, kind                        scale and shift of each channel of the last axis; kind
-                                                              "batch_norm", or "arithmetic": x·c + d, Rescaling
+    affine        affine: Affine, kind                        s·x + t per channel: "batch_norm" or "arithmetic" (2·x, …)
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
     add                                                       of tensors of one shape
     multiply                                                  of tensors of equally many axes; axes of 1 broadcast
     concat        axis                                        behind the batch, counted from the front
     slice         start, stop                                 channels of the last axis
-    pool          kind, window, strides, padding, keepdims    "max" or "average"; window None: global, keepdims: whether
-                                                              its axes stay, as 1; an average is of what is there
+    pool          kind, window, strides, padding, keepdims    "max" or "average" (of what is there, without padding);
+                                                              window None: global, keepdims: its axes stay, as 1
     pad           padding, value                              (before, after) for each spatial axis
     crop          cropping                                    (before, after) for each spatial axis
     upsample      factors, interpolation                      a factor for each spatial axis; "nearest", "bilinear"…

@@ -14,8 +14,10 @@ def _times(numbers):
     return "×".join("?" if n is None else str(n) for n in numbers)
 
 
-def _pairs(what, pairs):
-    return f" {what} {pairs}" if pairs is None or any(side for pair in pairs for side in pair) else ""
+def _padding(pairs):
+    if pairs is None:
+        return " padding same"
+    return f" padding {pairs}" if any(side for pair in pairs for side in pair) else ""
 
 
 def _linear(attrs):
@@ -23,7 +25,7 @@ def _linear(attrs):
     parts = [f" kernel {_times(linear.kernel.shape)}"]
     parts += [f" strides {linear.strides}"] if any(s > 1 for s in linear.strides) else []
     parts += [f" dilation {linear.dilation}"] if any(d > 1 for d in linear.dilation) else []
-    parts += [" transposed"] if linear.transposed else [f" padding {linear.padding}"] if linear.is_padded else []
+    parts += [" transposed" if linear.transposed else _padding(linear.padding)]
     parts += [f" groups {linear.groups}"] if linear.groups > 1 else []
     return "".join(parts) + (" bias map" if linear.has_bias_map else "")
 
@@ -32,7 +34,7 @@ def _pool(attrs):
     if attrs["window"] is None:
         return f" global {attrs['kind']}"
     strides = f" strides {attrs['strides']}" if attrs["strides"] != attrs["window"] else ""
-    return f" {attrs['kind']} {_times(attrs['window'])}{strides}{_pairs('padding', attrs['padding'])}"
+    return f" {attrs['kind']} {_times(attrs['window'])}{strides}{_padding(attrs['padding'])}"
 
 
 _DETAILS = {

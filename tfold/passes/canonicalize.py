@@ -75,7 +75,7 @@ def absorb_padding(graph, report, options):
 def explain_padding(graph, report, options):
     """Say of each convolution whose padding stays a layer of its own why: "same" would put other zeros."""
     for node in graph:
-        if node.op != "linear" or node.intact or node.map.rank == 0 or not node.map.is_padded or node.map.padding is None:
+        if node.op != "linear" or node.intact or not node.map.rank or not node.map.padding or not node.map.is_padded:
             continue
         size = graph.size(node.inputs[0], node.map.rank)
         same = same_padding(size, node.map.extent, node.map.strides)

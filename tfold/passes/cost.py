@@ -1,7 +1,7 @@
 """What an operation costs, by policy: the scale on which `merge_linear` decides.
 
 - `latency`: microseconds on one CPU thread with XNNPACK, float32, from the constants below.
-- `macs`: multiply-accumulates, and one for each element that an element-wise operation writes.
+- `macs`: multiply-accumulates; of equally many, the fewer elements written.
 - `always`: the number of layers, whatever they cost.
 
 A policy is a function of an `Operation`; where the target is another machine, pass your own:
@@ -54,8 +54,8 @@ def latency(op):
 
 
 def macs(op):
-    # Of equally many, the fewer layers.
-    return (op.macs or op.elements) + 1e-3
+    # Of equally many, the fewer elements written, and of these, the fewer layers.
+    return op.macs + 1e-6 * op.elements + 1e-9
 
 
 def always(op):

@@ -6,17 +6,17 @@
     x ─┬─▶ conv a ─▶ + ─▶ y                     ⇒  x ─▶ conv ─▶ y
        └─▶ conv b ───┘
 
-`regions` finds what could be one map, `symbolic` carries the map through it, `plan` decides where to cut. Here the graph
-is rewritten: the last node of a run becomes the one layer, so that it makes the same tensor under the same name.
+`regions` finds what could be one map, `symbolic` carries the map through it, `plan` decides where to cut. Here the
+graph is rewritten: the last node of a run becomes the one layer, so that it makes the same tensor under the same name.
 """
 from dataclasses import replace
 
 from tfold import reasons
+from tfold.algebra.affine import Affine
 from tfold.passes.gather import gather_terms
-from tfold.passes.plan import Planner, is_diagonal
+from tfold.passes.plan import Planner, holds_linear_layer
 from tfold.passes.regions import items_of
 from tfold.passes.symbolic import NUMBERS, carry, follow
-from tfold.algebra.affine import Affine
 from tfold.reasons import Refusal
 
 RULE = "merge_linear"
@@ -47,13 +47,13 @@ def _merge(graph, run, report, options):
     linear = carried.map.trimmed(graph.size(source, carried.map.rank))
     nodes = [node for item in run for node in item.nodes()]
     last = nodes[-1]
-    detail = f"merged into one {_describe(linear)}"
+    detail = "merged into one " + (_describe(linear) if holds_linear_layer(run) else "scale and shift")
     if carried.ring:
         detail += f", approximate at the border: {_ring(carried.ring)}"
     report.did(RULE, [node.label for node in nodes], detail)
     _take_over(last, nodes)
     last.inputs = (source,)
-    if is_diagonal(linear):
+    if not holds_linear_layer(run):
         kind = "batch_norm" if any(node.attrs.get("kind") == "batch_norm" for node in nodes) else "arithmetic"
         affine = Affine(linear.kernel.reshape(-1), linear.bias_or_zeros())
         last.op, last.attrs = "affine", {"affine": affine, "kind": kind}
@@ -99,7 +99,7 @@ def _report_unchained(graph, said, report):
 def _describe(linear):
     window = "×".join(str(k) for k in linear.window)
     kind = (
-        "batch norm" if is_diagonal(linear) else "dense layer" if linear.rank == 0
+        "dense layer" if linear.rank == 0
         else f"{window} transposed convolution" if linear.transposed
         else f"{window} depthwise convolution" if linear.is_depthwise else f"{window} convolution")
     return f"{kind} {linear.inputs} → {linear.outputs}" + (", with a border map" if linear.has_bias_map else "")

@@ -11,7 +11,7 @@ import numpy as np
 from tfold.passes import cost
 from tfold.passes.regions import chains_of
 from tfold.passes.symbolic import OUTLINES, carry, follow
-from tfold.reasons import COSTS_MORE, Refusal
+from tfold.reasons import COSTS_MORE, NO_LINEAR_LAYER, Refusal
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Planner:
         apart = self.level(item.inside) + Plan(cost=self._cost_of_node(item.node))
         nodes = tuple(node.label for node in item.nodes())
         try:
-            whole = self._cost_of_map(self._outline(item).map, item.source)
+            whole = self._cost_of_run((item,), self._outline(item).map)
         except Refusal as refusal:
             said = any((told.reason, told.detail) == (refusal.reason, refusal.detail) for _, told in apart.kept)
             return apart if said else apart + Plan(kept=[(nodes, refusal)])
@@ -106,7 +106,10 @@ class Planner:
                 if end == start + 1:
                     refusals[end] = refusal
                 return
-            yield end + 1, self._cost_of_map(merged.map, chain[start].source)
+            try:
+                yield end + 1, self._cost_of_run(chain[start : end + 1], merged.map)
+            except Refusal as refusal:
+                refusals.setdefault(end, refusal)
 
     def _outline(self, item):
         if item not in self._outlines:
@@ -119,12 +122,17 @@ class Planner:
             raise found
         return found
 
+    def _cost_of_run(self, run, linear):
+        """The cost of a run of items as one layer, whose map is `linear`."""
+        if holds_linear_layer(run):
+            return self._cost_of_map(linear, run[0].source)
+        if not is_diagonal(linear):
+            raise Refusal(NO_LINEAR_LAYER)
+        return cost.of_affine(cost.elements(self.graph.shape(run[0].source)), self.policy)
+
     def _cost_of_map(self, linear, source):
         shape = self.graph.shape(source)
-        size = (None,) * linear.rank if shape is None else shape[1:-1]
-        if is_diagonal(linear):
-            return cost.of_affine(cost.elements(shape), self.policy)
-        return cost.of_map(linear, size, self.policy)
+        return cost.of_map(linear, (None,) * linear.rank if shape is None else shape[1:-1], self.policy)
 
     def _cost_of_node(self, node):
         graph, policy = self.graph, self.policy
@@ -142,9 +150,11 @@ class Planner:
         return cost.of_elements(count, policy, {"concat": "concat", "pad": "pad"}.get(node.op, "elementwise"))
 
 
+def holds_linear_layer(run):
+    """Whether there is a convolution or dense layer in a run of items; without one, none comes out of it."""
+    return any(node.op == "linear" for item in run for node in item.nodes())
+
+
 def is_diagonal(linear):
     """Whether a map only scales and shifts each channel, as a batch norm does."""
-    return (
-        linear.is_pointwise and linear.groups == linear.inputs == linear.outputs and linear.inputs > 1
-        and not linear.has_bias_map
-    )
+    return linear.is_pointwise and linear.groups == linear.inputs == linear.outputs and not linear.has_bias_map
