@@ -41,7 +41,7 @@ def test_inspect_tells_what_would_fold_and_writes_nothing(here, files, tmp_path,
     monkeypatch.chdir(tmp_path)
     ended = here("inspect", files / "small.keras", "--graph")
     assert ended.code == 0
-    for words in ("linear 4", "conv → bn: folded into conv", "expand → project: merged", "nothing written"):
+    for words in ("linear 4", "conv → bn: folded into conv", "expand → project → head: merged", "nothing written"):
         assert words in ended.out
     report = here("inspect", files / "small.keras", "--json").document["report"]
     assert report["before"]["batch_norms"] == 1 and report["after"]["batch_norms"] == 0

@@ -23,11 +23,10 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     identity                                                  does nothing at inference (dropout)
     opaque        is_linear, batch_norms, why                 any other layer or operation, kept as it is: a wall
 
-Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown.
-
-`layer` is the Keras layer or operation that the node came from. The IR never looks into it; `build` clones it and
-repeats the `call` where the node is `intact`, or takes the settings from it that are not arithmetic (regularizers,
-dtype). `rules` has the rules of each op, `shapes` the shapes they make.
+Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`
+has the rules of each op, `shapes` the shapes they make. `layer` is the Keras layer or operation that a node came from.
+The IR never looks into it; `build` clones it and repeats the `call` where the node is `intact`, or takes the settings
+from it that are not arithmetic (regularizers, dtype).
 """
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple

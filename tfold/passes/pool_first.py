@@ -18,15 +18,14 @@ def pool_first(graph, report, options):
     """Swap every such pair that pays."""
     consumers = graph.consumers()
     for pool in graph:
-        if pool.op != "pool" or pool.attrs["kind"] != "average":
-            continue
-        before = graph[pool.inputs[0]]
-        if consumers[before.ref] != [pool] or before.dtype != pool.dtype or not _is_pointwise(before):
-            continue
-        if _pays(graph, before, pool, options.cost):
-            report.did(RULE, [before.label, pool.label], "the average is taken first")
-            _swap(graph, before, pool)
-            consumers = graph.consumers()
+        while pool is not None and pool.op == "pool" and pool.attrs["kind"] == "average":
+            before, average = graph[pool.inputs[0]], None
+            if consumers[before.ref] == [pool] and before.dtype == pool.dtype and _is_pointwise(before) and (
+                    _pays(graph, before, pool, options.cost)):
+                report.did(RULE, [before.label, pool.label], "the average is taken first")
+                average = _swap(graph, before, pool)
+                consumers = graph.consumers()
+            pool = average  # what stands before it now may be of the same kind
 
 
 def _is_pointwise(node):
@@ -54,7 +53,7 @@ def _pays(graph, before, pool, policy):
 
 
 def _swap(graph, before, pool):
-    """The pool's node goes on making the same tensor; a new one takes the average."""
+    """The pool's node goes on making the same tensor; a new one, which is returned, takes the average."""
     average = Node(
         graph.unique(f"{pool.name}_first"), "pool", before.inputs, dict(pool.attrs),
         ((*pool.shape[:-1], graph.shape(before.inputs[0])[-1]),), pool.layer, pool.shared, pool.intact, pool.covers,
@@ -67,3 +66,4 @@ def _swap(graph, before, pool):
     pool.label, pool.layer, pool.covers = before.label, before.layer, before.covers
     pool.intact = pool.shared = False
     graph.remove(before)
+    return average
