@@ -45,7 +45,7 @@ def test_inspect_tells_what_would_fold_and_writes_nothing(here, files, tmp_path,
         assert words in ended.out
     report = here("inspect", files / "small.keras", "--json").document["report"]
     assert report["before"]["batch_norms"] == 1 and report["after"]["batch_norms"] == 0
-    assert report["after"]["depth"] == 3
+    assert report["after"]["depth"] == 2
     unchanged()
 
 

@@ -33,7 +33,8 @@ class RandomNetwork:
         grow = [self.convolution, self.convolution, self.pointwise, self.depthwise, self.dense, self.norm, self.norm,
                 self.residual, self.residual, self.branches, self.addition, self.concatenation, self.pool,
                 self.activation, self.alpha, self.alpha, self.padding, self.dropout, self.shared_layer, self.transposed,
-                self.nested, self.wall]
+                self.nested, self.wall, self.arithmetic, self.arithmetic, self.rescaling, self.crop, self.upsample,
+                self.slice, self.gate, self.separable, self.grouped, self.global_pool]
         for _ in range(steps):
             x = self.tensors[-1] if self.rng.random() < 0.7 else self.choose(*self.tensors)
             y = self.choose(*grow)(x)
@@ -81,7 +82,8 @@ class RandomNetwork:
         return layers.Concatenate()([x, self.choose(*[t for t in self.tensors if t.shape[:-1] == x.shape[:-1]])])
 
     def pool(self, x):
-        return self.layer(self.choose("MaxPooling", "AveragePooling"), 2, padding="same")(x)
+        return self.layer(self.choose("MaxPooling", "AveragePooling"), self.choose(2, 3), self.choose(1, 2),
+                          padding="same" if min(x.shape[1:-1]) < 3 else self.choose("same", "valid"))(x)
 
     def activation(self, x):
         return self.choose(layers.ReLU(6.0), layers.Activation("swish"), layers.LeakyReLU(0.1))(x)
@@ -109,6 +111,48 @@ class RandomNetwork:
     def nested(self, x):
         inner = keras.Sequential([keras.Input(x.shape[1:]), layers.Dense(x.shape[-1]), layers.BatchNormalization()])
         return inner(inner(x)) if self.choose(True, False) else inner(x)
+
+    def arithmetic(self, x):
+        constant = self.choose(2.0, -0.5, self.rng.normal(size=x.shape[-1:]).astype("float32"))
+        return self.choose(lambda: x * constant, lambda: x + constant, lambda: keras.ops.subtract(constant, x), lambda: x / 3.0,
+                           lambda: -x, lambda: x - constant)()
+
+    def rescaling(self, x):
+        n = x.shape[-1]
+        statistics = {"mean": self.rng.normal(size=n), "variance": self.rng.uniform(0.5, 2, n)}
+        return self.choose(
+            lambda: layers.Rescaling(1 / 2, -1)(x),
+            lambda: layers.Rescaling([0.5] * n, self.rng.normal(size=n).tolist())(x),
+            lambda: layers.Normalization(axis=-1, invert=self.choose(False, True), **statistics)(x))()
+
+    def crop(self, x):
+        if min(x.shape[1:-1]) > 4:
+            return self.layer("Cropping", 1)(x)
+
+    def upsample(self, x):
+        if max(x.shape[1:-1]) < 8:
+            return self.layer("UpSampling", 2)(x)
+
+    def slice(self, x):
+        return x[..., : self.choose(1, 2)]
+
+    def gate(self, x):
+        y = self.layer("GlobalAveragePooling", keepdims=True)(x)
+        y = self.conv(x.shape[-1], 1)(y)
+        return layers.Multiply()([x, self.choose(lambda: keras.ops.sigmoid(y),
+                                                 lambda: layers.ReLU(6.0)(y + 3.0) * (1 / 6))()])
+
+    def global_pool(self, x):
+        y = self.choose(lambda t: t, layers.Dense(3))(x)
+        return self.layer(self.choose("GlobalAveragePooling", "GlobalMaxPooling"), keepdims=True)(y)
+
+    def separable(self, x):
+        if self.rank < 3:
+            return self.layer("SeparableConv", 3, self.choose(1, 3), padding="same")(x)
+
+    def grouped(self, x):
+        n = x.shape[-1]
+        return self.layer("Conv", n * self.choose(1, 2), 3, padding="same", groups=n)(x)
 
     def wall(self, x):
         return layers.PReLU(shared_axes=list(range(1, self.rank + 1)), alpha_initializer="random_normal")(x)

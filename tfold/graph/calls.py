@@ -1,4 +1,4 @@
-"""The calls that a Keras model consists of: the only reader of Keras' graph structure.
+"""The calls that a Keras 3 model consists of: the only reader of its structure. (`legacy_calls` reads tf_keras models.)
 
     read_calls(model).calls       in an order in which each stands behind those it reads
 
@@ -13,21 +13,13 @@ import keras
 from tfold.errors import BadInputError
 from tfold.graph import operations
 from tfold.graph.call import Call, Calls, Tensor
+from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
 from tfold.graph.step import FLOATS
 
 
-def is_graph_model(op):
-    """Whether `op` is a Functional or Sequential model, so that its layers say all that it computes."""
-    if isinstance(op, keras.Sequential):
-        return type(op).call is keras.Sequential.call
-    # keras.Model(inputs, outputs) is a keras.Function; a subclass with its own `call` computes something else.
-    return isinstance(op, keras.Model) and isinstance(op, keras.Function) and type(op).call is _Functional.call
-
-
-# The class of keras.Model(inputs, outputs) has no public name.
-_Functional = type(keras.Model(*[keras.Input((1,), name="probe")] * 2, name="probe"))
+is_graph_model = KERAS.is_graph_model
 
 
 def view(model):
@@ -35,23 +27,24 @@ def view(model):
     return keras.Model(model.input, model.output, name=model.name)
 
 
-def check_graph_model(model):
-    """Raise `BadInputError`, with the way out, unless `model` is a built Functional or Sequential model."""
-    if not isinstance(model, keras.Model):
+def check_graph_model(model, family=KERAS):
+    """Raise `BadInputError`, with the way out, unless `model` is a built Functional or Sequential model of a family."""
+    if not isinstance(model, family.keras.Model):
+        kind = "Keras" if family_of(model) is family else "Keras 3"  # what else reads no tf_keras models
         raise BadInputError(
-            f"tfold reads Keras 3 models. Received: {type(model).__module__}.{type(model).__name__}. "
+            f"tfold reads {kind} models here. Received: {type(model).__module__}.{type(model).__name__}. "
             "Pass a keras.Model, or load one with keras.models.load_model(path)."
         )
-    if not is_graph_model(model):
+    if not family.is_graph_model(model):
         raise BadInputError(
             "tfold reads Functional and Sequential models, whose layers and connections can be seen. "
             f"Received: {model.name!r}, a subclassed model ({type(model).__name__}). Rebuild it with "
-            "keras.Model(inputs, outputs), e.g. x = keras.Input(shape); keras.Model(x, model.call(x))."
+            f"{family}.Model(inputs, outputs), e.g. x = {family}.Input(shape); {family}.Model(x, model.call(x))."
         )
     if not model.built or not model.inputs:
         raise BadInputError(
             f"A model has to know its input shape. Received: {model.name!r}, which is not built. "
-            "Begin it with keras.Input(shape), or call model.build(shape)."
+            f"Begin it with {family}.Input(shape), or call model.build(shape)."
         )
 
 
@@ -171,7 +164,7 @@ def _cast(call, tensor, dtype, calls):
 def _config(model):
     try:
         # A subclass may write down what it likes; its layers and tensors are a plain model's.
-        return (model if type(model) is _Functional else view(model)).get_config()
+        return (model if type(model) is KERAS.functional else view(model)).get_config()
     except NotImplementedError as error:
         raise BadInputError(
             f"Every layer must be able to write down its configuration. Received: {model.name!r}: "

@@ -10,39 +10,48 @@ import keras
 import numpy as np
 
 from tfold.algebra.affine import Affine, from_batch_norm
+from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Slot
 from tfold.graph.step import Step, keeps_floats, numpy
 
 
 def _batch_norm(layer, call):
     shape = call.in_shapes[0]
-    if shape is None or layer.axis not in (-1, len(shape) - 1) or not keeps_floats(call):
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]  # tf_keras keeps a list
+    if shape is None or axes[0] not in (-1, len(shape) - 1) or len(axes) > 1 or not keeps_floats(call):
         return None
+    if getattr(layer, "renorm", False) or getattr(layer, "virtual_batch_size", None):
+        return None  # tf_keras: they train in ways that a folded or a new batch norm would not go on with
     affine = from_batch_norm(
         numpy(layer.moving_mean),
         numpy(layer.moving_variance),
-        layer.epsilon,
+        batch_norm_epsilon(layer),
         numpy(layer.gamma) if layer.scale else None,
         numpy(layer.beta) if layer.center else None,
     )
     return [Step("affine", {"affine": affine, "kind": "batch_norm"}, call.out_shapes)]
 
 
+def batch_norm_epsilon(layer):
+    """What a batch norm adds to the variance: the kernel behind tf_keras' fused one takes no less than this."""
+    return max(layer.epsilon, 1.001e-5) if getattr(layer, "fused", False) else layer.epsilon
+
+
 def _rescaling(layer, call):
-    if keras.config.image_data_format() == "channels_first" and np.ndim(layer.scale):
+    if keras.config.image_data_format() == "channels_first" and np.ndim(layer.scale) and family_of(layer) is KERAS:
         return None  # the layer lines up its numbers with another axis
     scale, offset = (_number(value, layer.compute_dtype) for value in (layer.scale, layer.offset))
     return None if scale is None or offset is None else _arithmetic(call, scale, offset)
 
 
 def _normalization(layer, call):
-    if layer.mean is None or any(n != 1 for n in layer.mean.shape[:-1]):
+    if getattr(layer, "mean", None) is None or any(n != 1 for n in layer.mean.shape[:-1]):
         return None  # not built, or over other axes than the last
     # `layer.mean` is rounded to what the layer computes in; what it is made from is not.
     given = layer.input_mean is not None
     mean, variance = (layer.input_mean, layer.input_variance) if given else (layer.adapt_mean, layer.adapt_variance)
-    mean, variance = (numpy(keras.ops.convert_to_tensor(value)).astype(np.float64) for value in (mean, variance))
-    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    mean, variance = (np.asarray(numpy(value), np.float64) for value in (mean, variance))
+    deviation = np.maximum(np.sqrt(variance), family_of(layer).epsilon())
     return _arithmetic(call, deviation, mean) if layer.invert else _arithmetic(call, 1 / deviation, -mean / deviation)
 
 
@@ -60,10 +69,13 @@ _OPERATIONS = {
 
 
 def _operation(layer, call):
-    if len(call.args) != 2 or call.kwargs:
-        return None
-    is_right = not isinstance(call.args[0], Slot)
-    constant, apply = call.args[not is_right], _OPERATIONS[type(layer).__name__][is_right]
+    return None if len(call.args) != 2 or call.kwargs else with_constant(type(layer).__name__, call.args, call)
+
+
+def with_constant(operation, operands, call):
+    """Steps of an operation of `_OPERATIONS` on two operands, one of them a tensor; None if it is not affine."""
+    is_right = not isinstance(operands[0], Slot)
+    constant, apply = operands[not is_right], _OPERATIONS[operation][is_right]
     if apply is None or not keeps_floats(call):
         return None
     constant = _number(constant, call.in_dtypes[0])
@@ -73,14 +85,14 @@ def _operation(layer, call):
         return _arithmetic(call, *apply(constant))
 
 
-def _negative(layer, call):
+def negative(layer, call):
     return _arithmetic(call, -1.0, 0.0)
 
 
 def _number(value, dtype):
     """A constant in float64; None if it is no array of numbers, or not finite in the type that the call computes in."""
     try:
-        value = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
+        value = numpy(value)
         value = value.astype(np.float64) if value.dtype.kind in "fiub" or value.dtype.name == "bfloat16" else None
     except (TypeError, ValueError):
         return None
@@ -91,7 +103,7 @@ def _arithmetic(call, scale, shift):
     shape = call.in_shapes[0]
     if shape is None or len(shape) < 2 or shape[-1] is None or not keeps_floats(call):
         return None
-    dtype = getattr(call.op, "compute_dtype", call.in_dtypes[0])
+    dtype = call.in_dtypes[0] if is_operation(call.op) else call.op.compute_dtype
     scale, shift = (_number(value, dtype) for value in (scale, shift))
     if scale is None or shift is None:
         return None
@@ -109,6 +121,6 @@ def _for_each_channel(value, rank, channels):
 
 
 READERS = {("layers", "BatchNormalization"): _batch_norm, ("layers", "Rescaling"): _rescaling,
-           ("layers", "Normalization"): _normalization, ("ops", "Negative"): _negative}
+           ("layers", "Normalization"): _normalization, ("ops", "Negative"): negative}
 # These look at the arguments of the call by themselves.
 READERS_OF_CALLS = {("ops", name): _operation for name in _OPERATIONS}

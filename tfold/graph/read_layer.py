@@ -6,7 +6,7 @@
 A reader, `(layer, call) → steps`, returns None where this configuration of the layer is not what the IR's op means
 (channels first, a batch norm over another axis, quantised weights): the layer then stays a wall.
 """
-from tfold.graph import activations, read_activation, read_affine, read_linear, read_shape
+from tfold.graph import activations, read_activation, read_affine, read_legacy, read_linear, read_shape
 from tfold.graph.keras_config import is_plain_call
 from tfold.graph.step import Step
 
@@ -33,6 +33,8 @@ def read_layer(call, shared=False, masked=False):
         steps = READERS[key](layer, call)
     if steps is None and key in READERS_OF_CALLS and len(call.reads) == 1:
         steps = READERS_OF_CALLS[key](layer, call)
+    if key[0] == "tf":
+        steps = read_legacy.read(layer, call)
     if steps and shared and sum(step.op == "linear" for step in steps) > 1:
         steps = None  # split in two, the calls would no longer share their weights
     if masked and key[0] == "layers" and key[1] in MASKED:
@@ -43,7 +45,8 @@ def read_layer(call, shared=False, masked=False):
 def _home(layer):
     module = type(layer).__module__
     for start, home in (("keras.src.layers.", "layers"), ("keras.src.ops.", "ops"), ("tfold.alpha.", "tfold"),
-                        ("keras.src.activations.", "ops")):
+                        ("keras.src.activations.", "ops"), ("tf_keras.src.layers.core.tf_op_layer", "tf"),
+                        ("tf_keras.src.layers.", "layers")):
         if module.startswith(start):
             return home
     return module

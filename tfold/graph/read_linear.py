@@ -51,9 +51,8 @@ def _depthwise_kernel(kernel):
 def _depthwise(layer, call):
     strides, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
     padding = read_padding(layer, layer.kernel_size, strides, dilation, call.in_shapes[0])
-    channels = layer.kernel.shape[-2]
-    kernel = _depthwise_kernel(numpy(layer.kernel))
-    linear = LinearMap(kernel, _bias(layer), strides, dilation, padding, channels)
+    kernel = numpy(layer.kernel if hasattr(layer, "kernel") else layer.depthwise_kernel)  # the latter in tf_keras
+    linear = LinearMap(_depthwise_kernel(kernel), _bias(layer), strides, dilation, padding, kernel.shape[-2])
     return _with_activation(layer, Step("linear", {"map": linear}, call.out_shapes))
 
 

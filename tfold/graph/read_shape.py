@@ -4,7 +4,7 @@ from tfold.graph.read_linear import read_padding
 from tfold.graph.step import Step, keeps_floats
 
 
-def _merge(op):
+def merge(op):
     def read(layer, call):
         known = len(call.in_shapes) > 1 and None not in call.in_shapes and keeps_floats(call)
         # An addition that broadcasts is none of ours: a bias map, or a shift by sample.
@@ -20,9 +20,13 @@ def _merge(op):
 
 
 def _concat(layer, call):
+    return concat(layer.axis, call)
+
+
+def concat(axis, call):
     if None in call.in_shapes or len({len(shape) for shape in call.in_shapes}) > 1 or len(call.in_shapes) < 2:
         return None
-    axis = layer.axis % len(call.in_shapes[0])
+    axis %= len(call.in_shapes[0])
     fits = keeps_floats(call) or len(set(call.in_dtypes)) == 1
     # Along the batch, samples would no longer be each other's strangers.
     return [Step("concat", {"axis": axis}, call.out_shapes)] if axis and fits else None
@@ -60,9 +64,12 @@ def _zero_padding(layer, call):
 
 def _pad(operation, call):
     value = call.kwargs.get("constant_values", call.args[1] if len(call.args) == 2 else None)
-    pairs = tuple(tuple(pair) for pair in operation.pad_width)
-    shape = call.in_shapes[0]
-    if operation.mode != "constant" or shape is None or len(shape) < 3 or len(pairs) != len(shape):
+    return pad(operation.pad_width, value, call) if operation.mode == "constant" else None
+
+
+def pad(width, value, call):
+    pairs, shape = tuple(tuple(pair) for pair in width), call.in_shapes[0]
+    if shape is None or len(shape) < 3 or len(pairs) != len(shape):
         return None
     is_number = value is None or (isinstance(value, (int, float)) and abs(value) < float("inf"))
     if not is_number or any(len(pair) != 2 or min(pair) < 0 for pair in pairs) or any((*pairs[0], *pairs[-1])):
@@ -88,7 +95,11 @@ def _reshape(layer, call):
 
 
 def _reshape_operation(operation, call):
-    before, after, wanted = call.in_shapes[0], call.out_shapes[0], tuple(operation.newshape)
+    return reshape(operation.newshape, call)
+
+
+def reshape(wanted, call):
+    before, after, wanted = call.in_shapes[0], call.out_shapes[0], tuple(wanted)
     if before is None or after is None or not all(isinstance(n, int) for n in wanted):
         return None
     if wanted[:1] == (-1,):
@@ -116,7 +127,11 @@ def _permute(layer, call):
 
 
 def _transpose(operation, call):
-    axes, shape = operation.axes, call.in_shapes[0]
+    return transpose(operation.axes, call)
+
+
+def transpose(axes, call):
+    shape = call.in_shapes[0]
     if axes is None or shape is None or len(axes) != len(shape):
         return None
     axes = tuple(axis % len(shape) for axis in axes)
@@ -124,11 +139,15 @@ def _transpose(operation, call):
 
 
 def _slice(operation, call):
+    return None if call.kwargs or len(call.args) != 2 else channels(call.args[1], call)
+
+
+def channels(key, call):
     """x[..., a:b] and x[:, :, a:b]: neighbouring channels."""
     shape = call.in_shapes[0]
-    if shape is None or len(shape) < 2 or shape[-1] is None or call.kwargs or len(call.args) != 2:
+    if shape is None or len(shape) < 2 or shape[-1] is None:
         return None
-    key = list(call.args[1]) if isinstance(call.args[1], (tuple, list)) else [call.args[1]]
+    key = list(key) if isinstance(key, (tuple, list)) else [key]
     *others, last = key or [None]
     names_all = Ellipsis in others and len(others) <= len(shape) or len(key) == len(shape)
     if not names_all or not isinstance(last, slice) or not all(map(_is_whole, others)):
@@ -159,7 +178,7 @@ READERS |= {("layers", name): _identity for name in (
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise",
     "AlphaDropout", "ActivityRegularization", "Identity")}
 READERS |= {(home, name): read for home in ("layers", "ops") for name, read in (
-    ("Add", _merge("add")), ("Multiply", _merge("multiply")), ("Concatenate", _concat))}
+    ("Add", merge("add")), ("Multiply", merge("multiply")), ("Concatenate", _concat))}
 READERS |= {("layers", "Flatten"): _reshape, ("layers", "Reshape"): _reshape, ("ops", "Reshape"): _reshape_operation,
             ("layers", "Permute"): _permute, ("ops", "Transpose"): _transpose}
 # These look at the arguments of the call by themselves.

@@ -4,6 +4,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from tfold.graph.family import is_operation
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -29,4 +31,4 @@ def keeps_floats(call):
     """
     if any(dtype not in FLOATS for dtype in call.in_dtypes):
         return False
-    return isinstance(call.op, keras.Layer) or set(call.in_dtypes) == set(call.out_dtypes)
+    return not is_operation(call.op) or set(call.in_dtypes) == set(call.out_dtypes)
