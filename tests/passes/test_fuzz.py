@@ -32,7 +32,8 @@ class RandomNetwork:
     def model(self, steps=8):
         grow = [self.convolution, self.convolution, self.pointwise, self.depthwise, self.dense, self.norm, self.norm,
                 self.residual, self.residual, self.branches, self.addition, self.concatenation, self.pool,
-                self.activation, self.alpha, self.alpha, self.padding, self.dropout, self.shared_layer, self.transposed,
+                self.activation, self.alpha, self.alpha, self.padding, self.dropout, self.shared_layer,
+                self.transposed,
                 self.nested, self.wall, self.arithmetic, self.arithmetic, self.rescaling, self.crop, self.upsample,
                 self.slice, self.gate, self.separable, self.grouped, self.global_pool]
         for _ in range(steps):
@@ -71,12 +72,13 @@ class RandomNetwork:
 
     def branches(self, x):
         filters, strides = self.choose(2, 3), self.choose(1, 2)
-        return layers.Add()([
+        return self.choose(layers.Add, layers.Add, layers.Average)()([
             self.conv(filters, window, padding="same", strides=strides)(x)
             for window in (1, 2, 3)[: self.choose(2, 3)]])
 
     def addition(self, x):
-        return layers.Add()([x, self.choose(*[t for t in self.tensors if t.shape == x.shape])])
+        other = self.choose(*[t for t in self.tensors if t.shape == x.shape])
+        return self.choose(layers.Add(), layers.Add(), layers.Subtract(), layers.Average())([x, other])
 
     def concatenation(self, x):
         return layers.Concatenate()([x, self.choose(*[t for t in self.tensors if t.shape[:-1] == x.shape[:-1]])])
@@ -114,8 +116,8 @@ class RandomNetwork:
 
     def arithmetic(self, x):
         constant = self.choose(2.0, -0.5, self.rng.normal(size=x.shape[-1:]).astype("float32"))
-        return self.choose(lambda: x * constant, lambda: x + constant, lambda: keras.ops.subtract(constant, x), lambda: x / 3.0,
-                           lambda: -x, lambda: x - constant)()
+        return self.choose(lambda: x * constant, lambda: x + constant, lambda: keras.ops.subtract(constant, x),
+                           lambda: x / 3.0, lambda: -x, lambda: x - constant)()
 
     def rescaling(self, x):
         n = x.shape[-1]

@@ -84,13 +84,19 @@ class Builder:
     def affine(self, x):
         n = self.shape(x)[-1]
         affine = self.choose(
-            Affine(self.values(n), self.values(n)), Affine(self.values(n), np.zeros(n)),
-            Affine(np.full(n, 0.5), np.full(n, -1.0)))
+            Affine(self.values(n), self.values(n)), Affine(self.values(n), np.zeros(n)))
         return self.add("affine", [x], affine=affine, kind=self.choose("batch_norm", "arithmetic"))
+
+    def preprocessed(self, x):
+        n = self.shape(x)[-1]
+        y = self.add("affine", [x], affine=Affine(np.full(n, 0.5), np.full(n, -1.0)), kind="arithmetic")
+        return self.linear(y, window=3, same=True)
 
     def merge(self, x):
         like = [t for t in self.tensors if self.shape(t) == self.shape(x)]
-        return self.add("add", [x, *(self.choose(*like) for _ in range(self.number(1, 2)))])
+        terms = [x, *(self.choose(*like) for _ in range(self.number(1, 2)))]
+        weights = self.choose({}, {}, {"weights": tuple(self.values(len(terms)))})
+        return self.add("add", terms, **weights)
 
     def residual(self, x):
         y = x
@@ -141,8 +147,8 @@ class Builder:
         return self.add("activation", [x], fn="relu", params=params)
 
     def grow(self):
-        steps = [self.linear, self.linear, self.affine, self.merge, self.residual, self.residual, self.branches,
-                 self.concat, self.slice, self.pool, self.pooled, self.pad, self.relu]
+        steps = [self.linear, self.linear, self.affine, self.preprocessed, self.merge, self.residual, self.residual,
+                 self.branches, self.concat, self.slice, self.pool, self.pooled, self.pad, self.relu]
         for _ in range(self.number(2, 7)):
             self.choose(*steps)(self.pick(*self.tensors))
         outputs = [self.tensors[-1]]

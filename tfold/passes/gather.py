@@ -19,7 +19,7 @@ def gather_terms(graph, planner):
     items = {item.node.ref: item for item in items_of(graph, consumers)}
     gathered = False
     for join in graph:
-        if join.op not in ("add", "concat") or join.ref in items or join.shape is None:
+        if join.op not in ("add", "concat") or join.ref in items or join.shape is None or "weights" in join.attrs:
             continue
         if join.op == "add" and _reader_adds(join, consumers):
             continue  # its terms are met with those of the addition behind it
@@ -52,7 +52,8 @@ def _reader_adds(join, consumers):
 
 
 def _is_inner(addition, join):
-    return join.op == addition.op == "add" and (addition.dtype, addition.shape) == (join.dtype, join.shape)
+    kinds = {addition.op, join.op, "weights" in addition.attrs, "weights" in join.attrs}
+    return kinds == {"add", False} and (addition.dtype, addition.shape) == (join.dtype, join.shape)
 
 
 def _terms(graph, join, items, consumers):

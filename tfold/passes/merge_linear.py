@@ -80,20 +80,26 @@ def _report_unchained(graph, said, report):
     """Linear neighbours that are in no region: say what stands against it."""
     consumers = graph.consumers()
     for node in graph:
-        if node.op != "linear" or graph[node.inputs[0]].op != "linear":
-            continue
-        before = graph[node.inputs[0]]
-        if (before.label, node.label) in said:
-            continue
-        if before.shared or node.shared:
-            refusal = Refusal(reasons.SHARED_WEIGHTS)
-        elif len(consumers[before.ref]) > 1:
-            refusal = Refusal(reasons.SEVERAL_CONSUMERS, f"{before.label} is also read elsewhere")
-        elif before.dtype != node.dtype:
-            refusal = Refusal(reasons.DIFFERENT_TYPES)
-        else:
-            continue
-        report.refused(RULE, (before.label, node.label), refusal.reason, refusal.detail)
+        for before in (graph[ref] for ref in dict.fromkeys(node.inputs)):
+            if _is_linear(before) and _is_linear(node) and (before.label, node.label) not in said:
+                refusal = _what_stands_against(before, node, consumers)
+                if refusal is not None:
+                    report.refused(RULE, (before.label, node.label), refusal.reason, refusal.detail)
+
+
+def _is_linear(node):
+    return node.op == "linear" or (node.op == "opaque" and node.attrs["is_linear"])
+
+
+def _what_stands_against(before, node, consumers):
+    for each in (before, node):
+        if each.op == "opaque":
+            return Refusal(reasons.UNKNOWN_LAYER, f"{each.label}, a {type(each.layer).__name__}, is kept as it is")
+    if before.shared or node.shared:
+        return Refusal(reasons.SHARED_WEIGHTS)
+    if len(consumers[before.ref]) > 1:
+        return Refusal(reasons.SEVERAL_CONSUMERS, f"{before.label} is also read elsewhere")
+    return Refusal(reasons.DIFFERENT_TYPES) if before.dtype != node.dtype else None
 
 
 def _describe(linear):

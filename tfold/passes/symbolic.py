@@ -5,16 +5,20 @@ The same walk serves twice, with outlines to plan (what would it cost, is it exa
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import numpy as np
+
 from tfold.algebra import border, outline, parallel
+from tfold.algebra.affine import Affine
 from tfold.algebra.compose import check_composable, compose, same_rank
 from tfold.algebra.linear_map import LinearMap, identity
 from tfold.passes.regions import map_of
 
 NUMBERS = SimpleNamespace(
-    of=map_of, compose=compose, add=parallel.add, concat=parallel.concat)
+    of=map_of, compose=compose, add=parallel.add, concat=parallel.concat,
+    times=lambda linear, factor: linear.scaled(Affine(np.full(linear.outputs, factor), np.zeros(linear.outputs))))
 OUTLINES = SimpleNamespace(
-    of=lambda graph, node: outline.outline(map_of(graph, node)),
-    compose=outline.compose, add=outline.add, concat=outline.concat)
+    of=lambda graph, node: outline.outline(map_of(graph, node)), compose=outline.compose, add=outline.add,
+    concat=outline.concat, times=lambda linear, factor: linear)
 
 
 class Carried(NamedTuple):
@@ -40,8 +44,11 @@ def carry(graph, item, algebra, approximate):
         carried[each.node.ref] = one
     skip = Carried(identity(graph.shape(item.source)[-1], 0))
     terms = [skip if ref == item.source else carried[ref] for ref in item.node.inputs]
+    maps = [term.map for term in terms]
+    if "weights" in item.node.attrs:
+        maps = [algebra.times(map, weight) for map, weight in zip(maps, item.node.attrs["weights"], strict=True)]
     join = algebra.add if item.node.op == "add" else algebra.concat
-    return Carried(join([term.map for term in terms]), _widest([term.ring for term in terms]))
+    return Carried(join(maps), _widest([term.ring for term in terms]))
 
 
 def follow(graph, source, first, second, algebra, approximate):
