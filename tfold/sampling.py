@@ -3,6 +3,7 @@ import keras
 import numpy as np
 
 from tfold.errors import BadInputError
+from tfold.graph.family import family_of
 
 SIZE_WHERE_OPEN = 64
 
@@ -32,13 +33,13 @@ def random_input(model, seed=0, batch=1):
         values = rng.uniform(0, 255, shape) if takes_pixels else rng.normal(size=shape)
         return values.astype("float32" if dtype == "bfloat16" else dtype)
 
-    return keras.tree.map_structure(one, model_input(model))
+    return family_of(model).map_structure(one, model_input(model))
 
 
 def model_input(model):
     """What a model takes, as Keras tensors in its structure."""
     # A Sequential model that was never called has no .input.
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    return model.inputs[0] if isinstance(model, family_of(model).keras.Sequential) else model.input
 
 
 def input_tensors(model, sample):
@@ -48,9 +49,10 @@ def input_tensors(model, sample):
         model: a Functional or Sequential model.
         sample: what `model(sample)` takes.
     """
-    inputs = keras.tree.flatten(model_input(model))
+    family = family_of(model)
+    inputs = family.flatten(model_input(model))
     if isinstance(sample, dict) and not isinstance(model_input(model), dict):
         sample = [sample[name] for name in model.input_names]
-    tensors = keras.tree.flatten(sample)
-    return [keras.ops.convert_to_tensor(x, dtype=keras.backend.standardize_dtype(tensor.dtype))
+    tensors = family.flatten(sample)
+    return [family.tensor(x, keras.backend.standardize_dtype(tensor.dtype))
             for x, tensor in zip(tensors, inputs, strict=True)]

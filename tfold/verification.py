@@ -17,6 +17,7 @@ import numpy as np
 from tfold.errors import BadInputError, ParityError, one_line
 from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, captured_calls, execute
+from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Ref
 from tfold.sampling import input_tensors, random_input
 
@@ -134,11 +135,11 @@ class Networks:
 
     def __init__(self, model, settled, original, folded, built, sample):
         self.model, self.settled, self.original, self.folded, self.built = model, settled, original, folded, built
-        self.sample = sample
+        self.sample, self.family = sample, family_of(model)
         self.inputs = self._guarded(lambda: dict(
             zip(map(Ref, original.inputs), input_tensors(model, sample), strict=True)))
         self.calls = captured_calls(original)
-        self.values = self._guarded(lambda: execute(self.calls, self.inputs))
+        self.values = self._guarded(lambda: execute(self.calls, self.inputs, family=self.family))
         self.rewritten = [ref for node, ref in _rewritten(folded, built) if ref in self.values]
         self.tolerance = max(TOLERANCE.get(dtype, 1e-5) for dtype in {node.dtype for node in original})
 
@@ -146,13 +147,13 @@ class Networks:
         """Both networks as a whole, at every rewritten tensor and at the outputs."""
         outputs = [self.values[ref] for ref in self.original.outputs]
         if not self.settled:  # what was captured must be what the caller's model computes
-            outputs = self._guarded(lambda: keras.tree.flatten(self.model(self.sample, training=False)))
+            outputs = self._guarded(lambda: self.family.flatten(self.model(self.sample, training=False)))
         before = [self.values[ref] for ref in self.rewritten] + outputs
         return self._compared(self.rewritten, before, self._run_folded(self.rewritten), self.tolerance)
 
     def layer_by_layer(self):
         """Every rewritten layer by itself, on what the original network gives it."""
-        made = execute(built_calls(self.folded, self.built), self.values, again=self.rewritten)
+        made = execute(built_calls(self.folded, self.built), self.values, self.rewritten, self.family)
         rings = {ref: node.attrs["ring"] for node, ref in _rewritten(self.folded, self.built) if "ring" in node.attrs}
         exact = [ref for ref in self.rewritten if ref not in rings]
         compared = [difference(str(ref), self.values[ref], made[ref]) for ref in exact]
@@ -169,7 +170,7 @@ class Networks:
 
     def in_float64(self):
         """Both networks made anew in float64; None where they cannot be."""
-        if keras.backend.backend() == "jax":  # it has no float64 unless it was started with it
+        if self.family is KERAS and keras.backend.backend() == "jax":  # it has no float64 unless it was started with it
             return None
         try:
             models = [build_with_tensors(graph, "float64") for graph in (self.original, self.folded)]
@@ -181,7 +182,7 @@ class Networks:
 
     def check_comparable(self):
         """Raise `BadInputError` if the original itself gives no numbers, or other numbers each time it is run."""
-        again = self._guarded(lambda: execute(self.calls, self.inputs))
+        again = self._guarded(lambda: execute(self.calls, self.inputs, family=self.family))
         named = [(str(ref), ref) for ref in self.rewritten]
         for name, ref in [*named, *zip(output_names(self.model), self.original.outputs, strict=True)]:
             a, b = _numpy(self.values[ref]), _numpy(again[ref])
@@ -196,8 +197,9 @@ class Networks:
     def _run_folded(self, refs, built=None):
         """Values of tensors of a built network, its outputs last."""
         built = built or self.built
-        probe = keras.Model(built.model.inputs, [built.tensors[ref] for ref in refs] + list(built.model.outputs))
-        return keras.tree.flatten(probe(list(self.inputs.values()), training=False))
+        tensors = [built.tensors[ref] for ref in refs] + list(built.model.outputs)
+        probe = self.family.keras.Model(built.model.inputs, tensors)
+        return self.family.flatten(probe(list(self.inputs.values()), training=False))
 
     def _compared(self, refs, before, after, tolerance):
         names = [*map(str, refs), *output_names(self.model)]
@@ -260,5 +262,4 @@ def _numpy(tensor):
 
 
 def output_names(model):
-    names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
-    return [f"output {name}" for name in names]
+    return [f"output {name}" for name in family_of(model).output_names(model)]

@@ -1,11 +1,13 @@
 """Activation functions: Keras' many spellings of one function, as a name and parameters, and back.
 
 `relu`, `ReLU(max_value=6)`, `relu6`, `LeakyReLU(0.1)` are all `("relu", {max_value, negative_slope, threshold})`.
-What has no name of Keras' own is `("custom", {"function": callable})`.
+The names are Keras 3's, for tf_keras' functions too, where they compute the same. What has no such name is
+`("custom", {"function": callable})`.
 """
-import keras
+from tfold.graph import legacy_activations
+from tfold.graph.family import KERAS, family_of, is_layer, loaded
 
-_RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
+RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
 LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
 
 # Keras' operations that are an activation without settings, and those that are one with their settings as they stand.
@@ -24,29 +26,29 @@ def may_have_weights(function):
 
     Such a layer is built by the first run of the model, so its weights may not be there yet to be seen.
     """
-    return isinstance(function, keras.Layer) and not _is_known(function)
+    return is_layer(function) and not _is_known(function)
 
 
 def _is_known(layer):
-    return type(layer).__name__ in LAYERS and type(layer).__module__.startswith("keras.")
+    return type(layer).__name__ in LAYERS and family_of(layer).made(layer)
 
 
 def read_function(function):
     """`(fn, params)` of an activation function, or of an activation layer used as one."""
     if function is None:
         return "linear", {}
-    if isinstance(function, keras.Layer):
+    if is_layer(function):
         if _is_known(function):
             return read_layer(function)
         return "custom", {"function": type(function).from_config(function.get_config())}  # never the caller's layer
-    name = keras.activations.serialize(function)
-    if not isinstance(name, str) or keras.activations.get(name) is not function:
+    name = next(filter(None, (family.fn(function) for family in loaded())), None)
+    if name is None:
         return "custom", {"function": function}
     if name == "relu6":
-        return "relu", {**_RELU, "max_value": 6.0}
+        return "relu", {**RELU, "max_value": 6.0}
     if name == "leaky_relu":
-        return "relu", {**_RELU, "negative_slope": 0.2}  # the function's default; the layer's is 0.3
-    return name, dict(_RELU) if name == "relu" else {}
+        return "relu", {**RELU, "negative_slope": 0.2}  # the function's default; the layer's is 0.3
+    return name, dict(RELU) if name == "relu" else {}
 
 
 def read_layer(layer):
@@ -58,7 +60,8 @@ def read_layer(layer):
     if kind == "ReLU":
         return "relu", _relu(config)
     if kind == "LeakyReLU":
-        return "relu", {**_RELU, "negative_slope": float(config["negative_slope"])}
+        slope = config["negative_slope"] if "negative_slope" in config else config["alpha"]  # the latter in tf_keras
+        return "relu", {**RELU, "negative_slope": float(slope)}
     if kind == "ELU":
         return "elu", {"alpha": float(config["alpha"])}
     return "softmax", {"axis": config["axis"]}
@@ -73,7 +76,7 @@ def read_operation(operation):
         fn, settings = _STOCK_SETTINGS[kind]
         return (fn, {}) if all(config[key] == value for key, value in settings.items()) else None
     if kind == "Relu6":
-        return "relu", {**_RELU, "max_value": 6.0}
+        return "relu", {**RELU, "max_value": 6.0}
     if kind == "Elu":
         return "elu", {"alpha": float(config["alpha"])}
     if kind == "Softmax":
@@ -89,27 +92,31 @@ def _relu(config):
     }
 
 
-def as_argument(fn, params):
-    """What to give as `activation=` to a layer, or None where only a layer of its own can say it."""
+def as_argument(fn, params, family=KERAS):
+    """What to give as `activation=` to a layer of a family, or None where only a layer of its own can say it."""
     if fn == "custom":
         return params["function"]
     if fn == "relu":
-        changed = {key: value for key, value in params.items() if value != _RELU[key]}
-        if not changed:
-            return "relu"
-        return "relu6" if changed == {"max_value": 6.0} else None
+        changed = {key: value for key, value in params.items() if value != RELU[key]}
+        fn = "relu" if not changed else "relu6" if changed == {"max_value": 6.0} else None
     if fn == "elu" and params.get("alpha", 1.0) != 1.0:
         return None
     if fn == "softmax" and params.get("axis", -1) != -1:
         return None
-    return fn
+    return family.argument(fn)
 
 
-def as_layer(fn, params, **kwargs):
-    """A Keras layer that computes the function."""
-    argument = as_argument(fn, params)
+def as_layer(fn, params, family=KERAS, **kwargs):
+    """A layer that computes the function, or for want of one a function of layers.
+
+    Raises:
+        BadInputError: the family has no such function; names it.
+    """
+    L, argument = family.layers, as_argument(fn, params, family)
     if fn == "relu" and argument != "relu":
-        return keras.layers.ReLU(**params, **kwargs)
+        return L.ReLU(**params, **kwargs)
     if argument is not None:
-        return keras.layers.Activation(argument, **kwargs)
-    return {"elu": keras.layers.ELU, "softmax": keras.layers.Softmax}[fn](**params, **kwargs)
+        return L.Activation(argument, **kwargs)
+    if fn in ("elu", "softmax"):
+        return {"elu": L.ELU, "softmax": L.Softmax}[fn](**params, **kwargs)
+    return legacy_activations.as_layers(fn, **kwargs)

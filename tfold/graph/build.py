@@ -1,4 +1,4 @@
-"""`Graph` → Keras model.
+"""`Graph` → Keras model, or tf_keras model.
 
 Nodes that no pass has touched are clones of the layers they came from, under their names, with their weights, called
 with the same arguments. New nodes become plain Keras layers (`build_linear`, `build_plain`), so that the model loads
@@ -8,37 +8,41 @@ An activation that was part of a layer (`Conv2D(activation="relu")`) becomes par
 from dataclasses import dataclass
 from functools import reduce
 
-import keras
-
-from tfold.errors import TfoldError
-from tfold.graph import activations, build_linear, build_plain
+from tfold.errors import BadInputError, TfoldError
+from tfold.graph import activations, build_linear, build_plain, legacy_operations
 from tfold.graph.clone import FLOATS, clone_layer
+from tfold.graph.family import family_named, family_of, is_layer, is_operation
 from tfold.graph.ir import Ref, Slot
+from tfold.graph.translate import layer_in
 
 
-def build(graph, dtype=None):
+def build(graph, dtype=None, family=None):
     """Make a Keras model that computes the graph.
 
     Args:
         graph: a `Graph` without `alpha` nodes.
         dtype: a floating-point type for all layers, in place of their own.
+        family: "keras" or "tf_keras"; None: what the graph was captured from. In the other one each layer becomes the
+            layer of that name, and each operation what computes the same.
 
     Returns:
-        A new functional `keras.Model` with the inputs, outputs and names of the captured one.
+        A new functional `keras.Model`, or `tf_keras.Model`, with the inputs, outputs and names of the captured one.
 
     Raises:
         TfoldError: a layer cannot be cloned from its configuration.
+        BadInputError: the other family has no such layer; names it.
 
     Example:
 
     >>> same = build(capture(model))
+    >>> for_quantization_aware_training = build(capture(model), family="tf_keras")
     """
-    return build_with_tensors(graph, dtype).model
+    return build_with_tensors(graph, dtype, family).model
 
 
-def build_with_tensors(graph, dtype=None):
+def build_with_tensors(graph, dtype=None, family=None):
     """As `build`, and what it was made of, as `Built`."""
-    builder = _Builder(graph, dtype)
+    builder = _Builder(graph, dtype, family_named(family or graph.family))
     return Built(builder.model(), builder.tensors, builder.layer_names, builder.functions)
 
 
@@ -47,23 +51,24 @@ class Built:
     """A model made from a graph.
 
     Args:
-        model: the `keras.Model`.
+        model: the `keras.Model` or `tf_keras.Model`.
         tensors: `Ref` → its Keras tensor.
         layer_names: node name → name of the layer that it became.
         functions: node name → function from the list of tensors that the node reads to what its layers make of them.
             Where an activation went into the layer before it, that layer's node stands for both.
     """
 
-    model: keras.Model
+    model: object
     tensors: dict
     layer_names: dict
     functions: dict
 
 
 class _Builder:
-    def __init__(self, graph, dtype):
+    def __init__(self, graph, dtype, family):
         self.graph = graph
         self.dtype = dtype
+        self.family = family
         self.tensors = {}
         self.functions = {}
         self.names = set()
@@ -81,7 +86,7 @@ class _Builder:
                 continue  # made together with its linear layer
             inputs = [self.tensors[ref] for ref in node.inputs]
             self.functions[node.name] = getattr(self, f"_{node.op}", self._plain)(node, inputs)
-            made = keras.tree.flatten(self.functions[node.name](inputs))
+            made = self.family.flatten(self.functions[node.name](inputs))
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
             if name != node.name:
@@ -89,7 +94,8 @@ class _Builder:
         inputs = [self.tensors[Ref(name)] for name in self.graph.inputs]
         outputs = [self.tensors[ref] for ref in self.graph.outputs]
         input_structure, output_structure = self.graph.structure
-        return keras.Model(filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
+        return self.family.keras.Model(
+            filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
 
     def _fusable_activations(self):
         """Linear node → activation node that goes into the same Keras layer."""
@@ -104,7 +110,7 @@ class _Builder:
                 continue
             if node.shared and after.layer is not node.layer:
                 continue  # the layer's other calls may have no such activation behind them
-            if activations.as_argument(after.attrs["fn"], after.attrs["params"]) is not None:
+            if self._argument(after) is not None:
                 fused[node.name] = after.name
         return fused
 
@@ -138,41 +144,69 @@ class _Builder:
         return name
 
     def _input(self, node, _):
-        if node.layer is not None:
+        if node.layer is not None and family_of(node.layer) is self.family:
             layer = clone_layer(node.layer, self.dtype, name=self._name(node))
             return lambda _: layer.output
         dtype = self.dtype if self.dtype and node.attrs["dtype"] in FLOATS else node.attrs["dtype"]
-        return lambda _: keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
+        return lambda _: self.family.keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
 
     def _linear(self, node, inputs):
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
-        activation = None if after is None else activations.as_argument(after.attrs["fn"], after.attrs["params"])
+        activation = None if after is None else self._argument(after)
         if node.intact:
             return self._again(node, {"activation": activation})
         size = self.graph.size(node.inputs[0], node.map.rank)
-        layers = build_linear.layers_for(node.map, inputs[0], size, self._name, node, activation, self.dtype)
+        layers = build_linear.layers_for(
+            node.map, inputs[0], size, self._name, node, activation, self.dtype, self.family)
         return lambda tensors: reduce(lambda x, layer: layer(x), layers, tensors[0])
 
     def _activation(self, node, _):
-        if node.intact and not node.attrs.get("fused"):
+        if node.intact and not node.attrs.get("fused") and not self._is_foreign(node):
             return self._again(node)
-        fn, params = node.attrs["fn"], node.attrs["params"]
-        layer = activations.as_layer(fn, params, name=self._name(node), dtype=self._dtype(node))
+        fn, params = self._function(node)
+        layer = activations.as_layer(fn, params, self.family, name=self._name(node), dtype=self._dtype(node))
         return lambda tensors: layer(tensors[0])
+
+    def _argument(self, node):
+        """What a layer gets as `activation=` for an activation node; None where that must be a layer of its own."""
+        return activations.as_argument(*self._function(node), self.family)
+
+    def _function(self, node):
+        fn, params = node.attrs["fn"], node.attrs["params"]
+        if fn == "custom" and self._is_foreign(node):
+            raise BadInputError(
+                f"A network becomes a {self.family} model of what {self.family} has. Received: {node.label!r}, with an "
+                "activation function of your own. Put it into the other model yourself."
+            )
+        return fn, params
 
     def _alpha(self, node, _):
         raise TfoldError(f"α-activations are settled before a model is built. Received: {node.name}")
 
     def _plain(self, node, inputs):
-        if node.intact:
+        if node.intact and not (self._is_foreign(node) and is_operation(node.layer)):
             return self._again(node)
+        if node.intact and (node.op == "opaque" or "weights" in node.attrs):
+            return self._operation(node)
         size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
-        return build_plain.layer_for(node, inputs, size, self._name(node), self._dtype(node))
+        return build_plain.layer_for(node, inputs, size, self._name(node), self._dtype(node), self.family)
+
+    def _is_foreign(self, node):
+        return node.layer is not None and family_of(node.layer) is not self.family
+
+    def _operation(self, node):
+        """An operation of the other family, of which the IR does not say what it computes."""
+        layer, args, kwargs = legacy_operations.as_function(node.layer, *node.call, self._name(node))
+        return lambda tensors: layer(*filled(args, tensors), **kwargs)
 
     def _dtype(self, node):
         """What a new layer computes in: the model's floating-point type if one is asked for, or the policy of old."""
-        policy = getattr(node.layer, "dtype_policy", node.dtype)
-        return self.dtype if self.dtype and node.dtype in FLOATS else policy
+        if self.dtype and node.dtype in FLOATS:
+            return self.dtype
+        if node.layer is None or is_operation(node.layer):
+            return node.dtype
+        policy = node.layer.dtype_policy
+        return policy.name if self._is_foreign(node) else policy
 
     def _again(self, node, changes=None):
         """The call of an intact node, with the same arguments."""
@@ -186,8 +220,8 @@ class _Builder:
         if id(layer) in self.clones:
             self.layer_names[node.name] = self.clones[id(layer)].name
             return self.clones[id(layer)]
-        clone = clone_layer(layer, self.dtype, name=self._name(node), **(changes or {}))
-        if isinstance(layer, keras.Layer) and layer.weights:
+        clone = layer_in(self.family, layer, self.dtype, name=self._name(node), **(changes or {}))
+        if is_layer(layer) and layer.weights:
             clone = build_linear.Weighted(clone, layer.get_weights)
         self.clones[id(layer)] = clone
         return clone

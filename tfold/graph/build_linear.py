@@ -4,12 +4,13 @@ Padding that "same" cannot say becomes a ZeroPadding layer; a bias map becomes a
 """
 from contextlib import contextmanager
 
-import keras
 import numpy as np
 
 from tfold.algebra.linear_map import LinearMap, same_padding
 from tfold.graph import operations
 from tfold.graph.clone import copy_weights, with_dtype
+from tfold.graph.family import KERAS, family_of, is_operation
+from tfold.graph.translate import settings_in
 
 KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
         "depthwise_constraint", "trainable", "dtype")
@@ -36,12 +37,13 @@ class Weighted:
 @contextmanager
 def _zeros_at_first(layer):
     """Random numbers that are overwritten at once cost more than all else where layers are large (VGG16: 4 s)."""
+    initializers = family_of(layer).keras.initializers
     drawing = {
         name: value for name, value in vars(layer).items()
-        if name.endswith("_initializer") and isinstance(value, keras.initializers.Initializer)
+        if name.endswith("_initializer") and isinstance(value, initializers.Initializer)
     }
     for name in drawing:
-        setattr(layer, name, keras.initializers.Zeros())
+        setattr(layer, name, initializers.Zeros())
     try:
         yield
     finally:
@@ -49,7 +51,7 @@ def _zeros_at_first(layer):
             setattr(layer, name, value)
 
 
-def layers_for(linear, x, size, name, node, activation=None, dtype=None):
+def layers_for(linear, x, size, name, node, activation=None, dtype=None, family=KERAS):
     """A linear map as new Keras layers, to be called one on the other.
 
     Args:
@@ -60,11 +62,12 @@ def layers_for(linear, x, size, name, node, activation=None, dtype=None):
         node: the IR node: its label names the layer, its layer gives dtype, regularizers and trainability.
         activation: what `activation=` gets.
         dtype: a floating-point type in place of the layer's own.
+        family: the `Family` of the new layers.
 
     Returns:
         A list of functions from one tensor to one: padding, if "same" does not say it; the layer; the border map.
     """
-    template = with_dtype(node.layer.get_config(), dtype) if isinstance(node.layer, keras.Layer) else {}
+    template = {} if is_operation(node.layer) else with_dtype(settings_in(family, node.layer), dtype)
     template.setdefault("dtype", dtype or node.dtype)  # where a sum or a slice became linear
     settings = {key: value for key, value in template.items() if key in KEPT}
     layer_name = name(node)
@@ -72,14 +75,15 @@ def layers_for(linear, x, size, name, node, activation=None, dtype=None):
     if linear.transposed:
         config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation,
                   "filters": linear.outputs}
-        steps, layer, kernel = [], type(node.layer).from_config(config), np.swapaxes(linear.kernel, -1, -2)
+        kind = getattr(family.layers, type(node.layer).__name__)
+        steps, layer, kernel = [], kind.from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
         padding = _padding(linear, size)
-        steps = [_zeros_around(linear, name(node, "_pad"), template["dtype"])] if padding is None else []
-        layer, kernel = _layer(linear, padding or "valid", bias is not None, activation, layer_name, settings)
+        steps = [_zeros_around(family, linear, name(node, "_pad"), template["dtype"])] if padding is None else []
+        layer, kernel = _layer(family, linear, padding or "valid", bias is not None, activation, layer_name, settings)
     steps.append(Weighted(layer, lambda: [kernel] if bias is None else [kernel, bias]))
     if border_map is not None:
-        steps.append(_constant_added(x, border_map, name(node, "_border")))
+        steps.append(operations.of(family).constant_added(name(node, "_border"), border_map[None], x))
     return steps
 
 
@@ -98,20 +102,21 @@ def _padding(linear, size):
     return None
 
 
-def _zeros_around(linear, name, dtype):
-    kinds = keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D
+def _zeros_around(family, linear, name, dtype):
+    L = family.layers
+    kinds = L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D
     padding = linear.padding[0] if linear.rank == 1 else linear.padding
     return kinds[linear.rank - 1].from_config({"padding": padding, "name": name, "dtype": dtype})
 
 
-def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
+def _layer(family, linear: LinearMap, padding, use_bias, activation, name, settings):
     """The Keras layer, not yet built, and the kernel in its layout."""
-    rank, kernel = linear.rank, linear.kernel
+    L, rank, kernel = family.layers, linear.rank, linear.kernel
     settings = {**settings, "use_bias": use_bias, "activation": activation, "name": name}
     depthwise_regularizer = settings.pop("depthwise_regularizer", None)
     depthwise_constraint = settings.pop("depthwise_constraint", None)
     if rank == 0:
-        return keras.layers.Dense.from_config({"units": linear.outputs, **settings}), linear.regrouped(1).kernel
+        return L.Dense.from_config({"units": linear.outputs, **settings}), linear.regrouped(1).kernel
     settings |= {
         "kernel_size": linear.window,
         "strides": linear.strides,
@@ -123,14 +128,9 @@ def _layer(linear: LinearMap, padding, use_bias, activation, name, settings):
         for key in ("kernel_regularizer", "kernel_constraint"):
             settings.pop(key, None)
         settings |= {"depthwise_regularizer": depthwise_regularizer, "depthwise_constraint": depthwise_constraint}
-        kind = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)[rank - 1]
+        kind = (L.DepthwiseConv1D, L.DepthwiseConv2D)[rank - 1]
         multiplier = linear.outputs // linear.groups
         layer = kind.from_config({**settings, "depth_multiplier": multiplier})
         return layer, kernel.reshape(*linear.window, linear.inputs, multiplier)
-    kind = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)[rank - 1]
+    kind = (L.Conv1D, L.Conv2D, L.Conv3D)[rank - 1]
     return kind.from_config({**settings, "filters": linear.outputs, "groups": linear.groups}), kernel
-
-
-def _constant_added(x, constant, name):
-    added = operations.named(name, lambda tensor: keras.ops.add(tensor, np.float32(1)), x)
-    return lambda y: added(y, constant[None].astype(keras.backend.standardize_dtype(y.dtype)))

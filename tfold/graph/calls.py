@@ -18,7 +18,6 @@ from tfold.graph.ir import Slot
 from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
 from tfold.graph.step import FLOATS
 
-
 is_graph_model = KERAS.is_graph_model
 
 

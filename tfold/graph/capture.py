@@ -1,27 +1,26 @@
 """Keras model → `Graph`.
 
-`read_calls` says what is connected to what, `read_layer` what a single layer computes; what it cannot read becomes an
-`opaque` node, never an error. Weights come from the layers.
+`read_calls` says what is connected to what (`legacy_calls` for tf_keras models), `read_layer` what a single layer
+computes; what it cannot read becomes an `opaque` node, never an error. Weights come from the layers.
 
     graph = capture(model)
     print(graph)
 """
-import keras
 import numpy as np
 
 from tfold.errors import BadInputError
-from tfold.graph import walls
-from tfold.graph.calls import read_calls
+from tfold.graph import calls, legacy_calls, walls
+from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.read_layer import read_layer
-from tfold.graph.step import Step
+from tfold.graph.step import Step, numpy
 
 
 def capture(model):
     """Read a Functional or Sequential model, nested models included.
 
     Args:
-        model: a built `keras.Model`. It is read only.
+        model: a built `keras.Model` or `tf_keras.Model`. It is read only.
 
     Returns:
         A `Graph`, validated.
@@ -35,9 +34,10 @@ def capture(model):
     >>> [node.op for node in capture(model)]
     ['input', 'linear', 'activation']
     """
-    read = read_calls(model)
+    family = family_of(model)
+    read = (calls if family is KERAS else legacy_calls).read_calls(model)
     _check_finite(model)
-    graph = Graph(model.name)
+    graph = Graph(model.name, family.name)
     masked = any(walls.may_mask(call.op) for call in read.calls)
     made = {}
     for call in read.calls:
@@ -45,8 +45,7 @@ def capture(model):
         refs = _add_call(graph, call, inputs, read, masked) if call.op is not None else [_add_input(graph, call)]
         made.update({(call, i): ref for i, ref in enumerate(refs)})
     graph.outputs = [made[tensor] for tensor in read.outputs]
-    # A Sequential model has no names for its one output; Keras takes the last layer's where it needs one.
-    graph.output_names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else list(model.output_names)
+    graph.output_names = family.output_names(model)
     graph.structure = read.structure
     graph.validate()
     return graph
@@ -54,10 +53,11 @@ def capture(model):
 
 def _check_finite(model):
     for variable in model.weights:
-        values = np.asarray(keras.ops.convert_to_numpy(variable))
+        values = numpy(variable)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
+            name = getattr(variable, "path", variable.name)  # tf_keras has the name alone
             raise BadInputError(
-                f"Weights must be finite numbers. Received: NaN or infinity in {variable.path}. "
+                f"Weights must be finite numbers. Received: NaN or infinity in {name}. "
                 "The training may have diverged: load an earlier checkpoint."
             )
 
@@ -97,7 +97,7 @@ def _add_call(graph, call, inputs, read, masked):
             intact=not split,
             covers=(call.name,) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
-            dtype=getattr(layer, "compute_dtype", call.out_dtypes[0]),
+            dtype=call.out_dtypes[0] if is_operation(layer) else layer.compute_dtype,
             call=(call.args, call.kwargs),
             step=i,
         )
@@ -108,4 +108,4 @@ def _add_call(graph, call, inputs, read, masked):
 
 def _casts(layer, producer):
     """Whether a layer that passes its input on changes its type, as Activation("linear", dtype="float32") does."""
-    return producer.dtype != layer.compute_dtype
+    return not is_operation(layer) and producer.dtype != layer.compute_dtype

@@ -1,7 +1,6 @@
 """A Keras layer, copied: the same configuration anew, and the same weights."""
-import keras
-
 from tfold.errors import BadInputError
+from tfold.graph.family import KERAS, family_of
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
@@ -19,9 +18,9 @@ def clone_layer(layer, dtype=None, **changes):
     """
     try:
         config = {**with_dtype(layer.get_config(), dtype), **changes}
-        if isinstance(layer, keras.layers.Lambda):
+        if isinstance(layer, family_of(layer).layers.Lambda):
             # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
-            clone = type(layer).from_config(config, safe_mode=False)
+            clone = type(layer).from_config(config, **({"safe_mode": False} if family_of(layer) is KERAS else {}))
             clone.function = layer.function
             return clone
         return type(layer).from_config(config)
@@ -66,5 +65,5 @@ def copy_weights(weights, layer):
             "has some (PReLU) into the model as a layer of its own."
         )
     layer.set_weights(weights)
-    if isinstance(layer, keras.layers.Normalization):
+    if isinstance(layer, family_of(layer).layers.Normalization):
         layer.finalize_state()  # it computes with constants made from its weights

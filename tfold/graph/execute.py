@@ -2,15 +2,15 @@
 
 The caller's own layers are called, none is copied: that costs one run of the network and nothing else.
 """
-import keras
 import numpy as np
 
 from tfold.graph import activations
 from tfold.graph.build import filled
+from tfold.graph.family import KERAS
 from tfold.graph.ir import Ref
 
 
-def execute(calls, values, again=()):
+def execute(calls, values, again=(), family=KERAS):
     """Make calls, in order.
 
     Args:
@@ -18,6 +18,7 @@ def execute(calls, values, again=()):
         values: dict `Ref` → tensor, for the inputs at least. What has a value is not computed, and what is computed
             does not replace it: every call reads `values` where it can.
         again: tensors to compute although they have a value.
+        family: the `Family` of the layers.
 
     Returns:
         dict `Ref` → tensor: what was computed, and `values` for all else.
@@ -28,25 +29,25 @@ def execute(calls, values, again=()):
         for reads, makes, function in calls:
             if all(ref in values and ref not in again for ref in makes):
                 continue
-            results = keras.tree.flatten(function([read[ref] for ref in reads]))
+            results = family.flatten(function([read[ref] for ref in reads]))
             made.update(zip(makes, results, strict=True))
             read.update({ref: result for ref, result in zip(makes, results, strict=True) if ref not in values})
 
-    _AtInference(run)(np.zeros(1, "float32"), training=False)
+    _at_inference(run, family)
     return {**values, **made}
 
 
-class _AtInference(keras.Layer):
-    """Calls a function in which every layer computes as in `model(x, training=False)`."""
+def _at_inference(function, family):
+    """Call a function in which every layer computes as in `model(x, training=False)`."""
 
-    def __init__(self, function):
-        super().__init__(autocast=False)
-        self.function = function
-        self.built = True
+    class AtInference(family.layers.Layer):
+        def call(self, x, training=None):
+            function()
+            return x
 
-    def call(self, x, training=None):
-        self.function()
-        return x
+    layer = AtInference(autocast=False)
+    layer.built = True
+    layer(np.zeros(1, "float32"), training=False)
 
 
 def captured_calls(graph):

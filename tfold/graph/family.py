@@ -2,8 +2,8 @@
 
     family_of(layer).layers.Dense(4)
 
-What both call by the same name is used alike; what differs has its name here. tf_keras is imported where somebody passes
-a model of it or asks for one, and never before: most people have none.
+What both call by the same name is used alike; what differs has its name here. tf_keras is imported where somebody
+passes a model of it or asks for one, and never before: most people have none.
 """
 import sys
 from importlib import import_module
@@ -44,6 +44,12 @@ class Family:
         # A subclass with its own `call` computes something else.
         return isinstance(op, self.functional) and type(op).call is self.functional.call
 
+    def output_names(self, model):
+        """What losses and metrics call a model's outputs."""
+        # A Sequential model of Keras 3 has no names for its one output; Keras takes the last layer's if it needs one.
+        is_sequential = isinstance(model, self.keras.Sequential)
+        return [model.layers[-1].name] if is_sequential else list(model.output_names)
+
     @property
     def functional(self):
         """The class of Model(inputs, outputs), which has no public name."""
@@ -79,8 +85,8 @@ class Family:
 class _TfKeras(Family):
     # Keras 3's names of the functions that both have. `hard_sigmoid` is none: x/5 + 1/2 here, x/6 + 1/2 there.
     ARGUMENTS = {name: name for name in (
-        "linear", "relu", "relu6", "elu", "selu", "softplus", "softsign", "gelu", "mish", "sigmoid", "tanh", "exponential",
-        "softmax", "log_softmax")} | {"silu": "swish"}
+        "linear", "relu", "relu6", "elu", "selu", "softplus", "softsign", "gelu", "mish", "sigmoid", "tanh",
+        "exponential", "softmax", "log_softmax")} | {"silu": "swish"}
 
     def __init__(self, name, module):
         import tensorflow as tf
@@ -131,8 +137,10 @@ def family_named(name):
         raise BadInputError(f"A family is {' or '.join(NAMES)}. Received: family={name!r}")
     if name not in _loaded:
         if find_spec(name) is None:
-            raise BadInputError("A tf_keras model is made with the package tf_keras. Received: family='tf_keras', and it "
-                                "is not installed. Install it: pip install tf_keras")
+            raise BadInputError(
+                "A tf_keras model is made with the package tf_keras. Received: family='tf_keras', and it is not "
+                "installed. Install it: pip install tf_keras"
+            )
         _loaded[name] = _TfKeras(name, import_module(name))
     return _loaded[name]
 
@@ -141,6 +149,11 @@ def family_of(thing):
     """The `Family` that a model, layer or operation belongs to; Keras 3 for everything else."""
     legacy = sys.modules.get("tf_keras")  # nothing is of tf_keras before that is imported
     return family_named("tf_keras") if legacy and isinstance(thing, legacy.layers.Layer) else KERAS
+
+
+def loaded():
+    """The families that something at hand may be of."""
+    return [family_named(name) for name in NAMES if name in sys.modules]
 
 
 def is_layer(thing):

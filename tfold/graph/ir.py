@@ -9,7 +9,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     affine        affine: Affine, kind                        s·x + t per channel: "batch_norm" or "arithmetic" (2·x, …)
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
-    add                                                       of tensors of one shape
+    add                                                       of tensors of one shape; `weights`, where it is there,
+                                                              has a factor for each
     multiply                                                  of tensors of equally many axes; axes of 1 broadcast
     concat        axis                                        behind the batch, counted from the front
     slice         start, stop                                 channels of the last axis
@@ -106,14 +107,16 @@ class Graph:
 
     Args:
         name: the model's name.
+        family: "keras" or "tf_keras": which of the two the layers are of.
         inputs: names of the input nodes, in the model's order.
         outputs: `Ref`s, in the model's order.
         output_names: what the model calls its outputs: losses and metrics go by these names.
         structure: the model's inputs and its outputs as nested lists, tuples and dicts with `Slot`s in them.
     """
 
-    def __init__(self, name="model"):
+    def __init__(self, name="model", family="keras"):
         self.name = name
+        self.family = family
         self.nodes = {}
         self.inputs = []
         self.outputs = []
@@ -122,7 +125,7 @@ class Graph:
 
     def copy(self):
         """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
-        other = Graph(self.name)
+        other = Graph(self.name, self.family)
         other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
         other.output_names = self.output_names
         other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}

@@ -3,9 +3,9 @@
     read_calls(model).calls       in an order in which each stands behind those it reads
 
 `get_config()` is not where they are read: in tf_keras it leaves out all shapes, turns constants into lists, and fails
-where a nested model holds `x[..., 1:]`. Each layer lists its calls in `inbound_nodes`, with their arguments and with the
-tensors they made, and those are what connects them. A layer's calls in other models stand there too, so the model's own
-are those that its outputs are reached from.
+where a nested model holds `x[..., 1:]`. Each layer lists its calls in `inbound_nodes`, with their arguments and with
+the tensors they made, and those are what connects them. A layer's calls in other models stand there too, so the model's
+own are those that its outputs are reached from.
 """
 from graphlib import TopologicalSorter
 

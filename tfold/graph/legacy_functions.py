@@ -1,7 +1,7 @@
 """TensorFlow functions as tf_keras takes them into a model: what `x + 1` and `tf.nn.relu(x)` make there.
 
-tf_keras puts the function into a layer (`TFOpLambda`; `SlicingOpLambda` for `x[:, 1:]`) and writes down its public name,
-so that the model loads anywhere. These layers have no public class, but can be made as loading makes them.
+tf_keras puts the function into a layer (`TFOpLambda`; `SlicingOpLambda` for `x[:, 1:]`) and writes down its public
+name, so that the model loads anywhere. These layers have no public class, but can be made as loading makes them.
 """
 import inspect
 
@@ -53,34 +53,24 @@ def as_index(key):
     return tuple(map(as_index, key)) if isinstance(key, (list, tuple)) else key
 
 
-def constant_added(name, constant):
+# As `operations` has them for Keras 3; these need no tensor to see what they will be called on.
+
+
+def constant_added(name, constant, x):
     """A function that adds an array of shape (1, …) to a tensor."""
     added = function_layer("math.add", name)
     return lambda y: added(y, constant.astype(y.dtype.as_numpy_dtype))
 
 
-def padded(name, width, value):
+def padded(name, width, value, x):
     """A function that pads each axis with a number."""
     pad = function_layer("pad", name)
     return lambda x: pad(x, width, constant_values=value)
 
 
-def channels(name, rank, start, stop):
-    """A function that takes a range of the channels of a tensor with `rank` axes."""
+def channels(name, start, stop, x):
+    """A function that takes a range of the channels of tensors like `x`."""
     part = function_layer(_SLICING, name)
     whole = slice(None, None, None)  # not `...`, which tf_keras cannot write into a .keras file
-    key = written([whole] * (rank - 1) + [slice(start, stop, None)])
+    key = written([whole] * (len(x.shape) - 1) + [slice(start, stop, None)])
     return lambda x: part(x, key)
-
-
-def hard_sigmoid(name):
-    """Keras 3's hard sigmoid, relu6(x + 3) / 6, of which tf_keras has no function: it calls another one by this name."""
-    shift, scale = function_layer("math.add", f"{name}_shift"), function_layer("math.multiply", f"{name}_scale")
-    relu6 = family_named("tf_keras").layers.ReLU(6.0, name=name)
-    return lambda x: scale(relu6(shift(x, 3.0)), 1 / 6)
-
-
-def hard_silu(name, **kwargs):
-    gate = hard_sigmoid(f"{name}_gate")
-    product = family_named("tf_keras").layers.Multiply(name=name, **kwargs)
-    return lambda x: product([x, gate(x)])

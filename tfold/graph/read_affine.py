@@ -50,7 +50,9 @@ def _normalization(layer, call):
     # `layer.mean` is rounded to what the layer computes in; what it is made from is not.
     given = layer.input_mean is not None
     mean, variance = (layer.input_mean, layer.input_variance) if given else (layer.adapt_mean, layer.adapt_variance)
-    mean, variance = (np.asarray(numpy(value), np.float64) for value in (mean, variance))
+    # Plain numbers become float32 there.
+    mean, variance = (numpy(value if hasattr(value, "dtype") else np.float32(value)).astype(np.float64)
+                      for value in (mean, variance))
     deviation = np.maximum(np.sqrt(variance), family_of(layer).epsilon())
     return _arithmetic(call, deviation, mean) if layer.invert else _arithmetic(call, 1 / deviation, -mean / deviation)
 
@@ -120,7 +122,8 @@ def _for_each_channel(value, rank, channels):
     return np.broadcast_to(value.reshape(-1), (channels,)).copy()
 
 
-READERS = {("layers", "BatchNormalization"): _batch_norm, ("layers", "Rescaling"): _rescaling,
-           ("layers", "Normalization"): _normalization, ("ops", "Negative"): negative}
+READERS = {("layers", name): _batch_norm for name in ("BatchNormalization", "SyncBatchNormalization")}
+READERS |= {("layers", "Rescaling"): _rescaling, ("layers", "Normalization"): _normalization,
+            ("ops", "Negative"): negative}
 # These look at the arguments of the call by themselves.
 READERS_OF_CALLS = {("ops", name): _operation for name in _OPERATIONS}

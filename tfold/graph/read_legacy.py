@@ -1,7 +1,7 @@
 """TensorFlow functions in a tf_keras model, `x * 2` or `tf.nn.relu(x)`: what the IR has an op for.
 
-They are read by the readers of Keras 3's operations, with the arguments under TensorFlow's names. A model that was saved
-and loaded has lists where there were arrays, and names where there were positions.
+They are read by the readers of Keras 3's operations, with the arguments under TensorFlow's names. A model that was
+saved and loaded has lists where there were arrays, and names where there were positions.
 """
 import numpy as np
 
@@ -20,11 +20,12 @@ def read(layer, call):
     return _READERS[layer.symbol](given, call)
 
 
-def _of_two(operation, op=None):
+def _of_two(operation):
     def read(given, call):
         operands = [value for name, value in given.items() if name != "name"]
         if all(isinstance(value, Slot) for value in operands):
-            return read_shape.merge(op)(None, call) if op else None
+            merge = read_shape.READERS.get(("ops", operation))
+            return merge(call.op, call) if merge and operands == [0, 1] else None
         if len(call.reads) > 1:
             return None  # a constant that holds a tensor
         return read_affine.with_constant(operation, operands, call)
@@ -95,8 +96,8 @@ def _activation(fn, params=None, settings=None):
 
 
 _READERS = {
-    "__operators__.add": _of_two("Add", "add"), "math.add": _of_two("Add", "add"), "nn.bias_add": None,
-    "math.subtract": _of_two("Subtract"), "math.multiply": _of_two("Multiply", "multiply"),
+    "__operators__.add": _of_two("Add"), "math.add": _of_two("Add"),
+    "math.subtract": _of_two("Subtract"), "math.multiply": _of_two("Multiply"),
     "math.truediv": _of_two("TrueDivide"), "math.divide": _of_two("Divide"), "math.negative": _negative,
     "concat": _concat, "pad": _pad, "compat.v1.pad": _pad, "reshape": _reshape, "transpose": _transpose,
     "compat.v1.transpose": _transpose, "__operators__.getitem": _slice, "identity": _identity,

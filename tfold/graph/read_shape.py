@@ -19,6 +19,21 @@ def merge(op):
     return read
 
 
+def _weighted(weights):
+    """An addition with a factor on each tensor: a difference, a mean."""
+
+    def read(layer, call):
+        steps = merge("add")(layer, call)
+        if steps:
+            steps[0].attrs["weights"] = weights(len(call.in_shapes))
+        return steps
+
+    return read
+
+
+_difference = _weighted(lambda n: (1.0, -1.0))
+
+
 def _concat(layer, call):
     return concat(layer.axis, call)
 
@@ -179,6 +194,8 @@ READERS |= {("layers", name): _identity for name in (
     "AlphaDropout", "ActivityRegularization", "Identity")}
 READERS |= {(home, name): read for home in ("layers", "ops") for name, read in (
     ("Add", merge("add")), ("Multiply", merge("multiply")), ("Concatenate", _concat))}
+READERS |= {("layers", "Subtract"): _difference, ("ops", "Subtract"): _difference,
+            ("layers", "Average"): _weighted(lambda n: (1 / n,) * n)}
 READERS |= {("layers", "Flatten"): _reshape, ("layers", "Reshape"): _reshape, ("ops", "Reshape"): _reshape_operation,
             ("layers", "Permute"): _permute, ("ops", "Transpose"): _transpose}
 # These look at the arguments of the call by themselves.

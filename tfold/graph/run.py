@@ -116,7 +116,8 @@ def _alpha(node, x):
 
 
 def _add(node, *terms):
-    return sum(terms[1:], terms[0])
+    weights = node.attrs.get("weights", (1,) * len(terms))
+    return sum(weight * term for weight, term in zip(weights, terms, strict=True))
 
 
 def _multiply(node, first, *others):

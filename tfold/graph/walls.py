@@ -5,13 +5,12 @@ layer with settings or arguments that the IR has no op for.
 """
 import keras
 
-L = keras.layers
-_NORMALIZATIONS = (L.BatchNormalization, L.LayerNormalization, L.GroupNormalization, L.Normalization)
+from tfold.graph.family import family_of, is_layer
 
 
 def parts(layer):
     """A layer and all layers inside it: of a nested model, in a wrapper, as an activation."""
-    if not isinstance(layer, keras.Layer):
+    if not is_layer(layer):
         return
     yield layer
     for inner in (*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)):
@@ -24,32 +23,42 @@ def is_alpha(layer):
 
 def may_mask(layer):
     """Whether a layer makes a mask for the layers behind it, or may."""
-    return any(
-        isinstance(part, L.Masking) or getattr(part, "mask_zero", False) or (
-            not type(part).__module__.startswith("keras.") and type(part).compute_mask is not keras.Layer.compute_mask)
-        for part in parts(layer)
-    )
+    return any(map(_makes_mask, parts(layer)))
+
+
+def _makes_mask(layer):
+    family = family_of(layer)
+    if isinstance(layer, family.layers.Masking) or getattr(layer, "mask_zero", False):
+        return True
+    return not family.made(layer) and type(layer).compute_mask is not family.layers.Layer.compute_mask
 
 
 def carries_linear_map(layer):
     """Whether a layer's weights mix its inputs: dense, convolution, attention, recurrent, unknown with a matrix."""
-    if not isinstance(layer, keras.Layer) or is_alpha(layer):
+    if not is_layer(layer) or is_alpha(layer):
         return False
-    if isinstance(layer, (*_NORMALIZATIONS, L.PReLU, L.Embedding)):
+    family = family_of(layer)
+    L = family.layers
+    others = L.LayerNormalization, L.GroupNormalization, L.Normalization, L.PReLU, L.Embedding
+    if isinstance(layer, (*family.batch_norms, *others)):
         return False
     return any(len(weight.shape) >= 2 for weight in layer.weights)
 
 
 def contents(layer):
     """What the report tells of a wall: attributes of its `opaque` node."""
-    norms = [part for part in parts(layer) if isinstance(part, L.BatchNormalization)]
+    norms = list(filter(_is_batch_norm, parts(layer)))
     return {"is_linear": carries_linear_map(layer), "batch_norms": len(norms), "why": _why(layer) if norms else ""}
 
 
+def _is_batch_norm(layer):
+    return isinstance(layer, family_of(layer).batch_norms)
+
+
 def _why(layer):
-    if not isinstance(layer, L.BatchNormalization):
+    if not _is_batch_norm(layer):
         return f"it stands inside {layer.name}, a {type(layer).__name__} that is kept as it is"
     rank = layer.input_spec.ndim if layer.input_spec is not None else None
-    if rank and layer.axis not in (-1, rank - 1):
+    if rank and layer.axis not in (-1, rank - 1, [rank - 1]):
         return f"it normalises axis {layer.axis}, not the last"
     return "it is called with training=True, a mask or other arguments, or computes in a way of its own"
