@@ -37,7 +37,8 @@ class Difference:
     interior: float | None
 
     def __str__(self):
-        where = "" if self.border is None else f" (border {self.border:.1e}, interior {self.interior:.1e})"
+        interior = "of nothing" if self.interior is None else f"{self.interior:.1e}"
+        where = "" if self.border is None else f" (border {self.border:.1e}, interior {interior})"
         return f"{self.node}: relative difference {self.relative:.1e}{where}"
 
 
@@ -250,7 +251,7 @@ def difference(name, a, b, ring=None):
         return Difference(name, largest, None, None)
     ring = ring or ((1, 1),) * (a.ndim - 2)
     inner = (slice(None), *(slice(before, n - after) for (before, after), n in zip(ring, a.shape[1:-1], strict=True)))
-    interior = float(error[inner].max(initial=0)) / scale
+    interior = float(error[inner].max()) / scale if error[inner].size else None  # a small map may be border alone
     error[inner] = 0
     return Difference(name, largest, float(error.max(initial=0)) / scale, interior)
 

@@ -140,3 +140,11 @@ def test_from_batch_norm(scale, center):
     assert_same(affine.then(affine)(x), affine(affine(x)))
     assert affine.is_finite
     assert not from_batch_norm([0.0], [-1.0], 0.001).is_finite
+
+
+def test_half_precision_is_summed_in_float64():
+    rng = np.random.default_rng(7)
+    kernel = rng.normal(size=(3, 3, 8, 2)).astype(np.float16)
+    linear = LinearMap(kernel, None, (1, 1), (1, 1), ((0, 0), (0, 0)))
+    shift = Affine(np.ones(8), np.full(8, -1.0))
+    np.testing.assert_allclose(linear.fed_by(shift).bias, -kernel.astype(np.float64).sum(axis=(0, 1, 2)), rtol=1e-12)

@@ -153,7 +153,7 @@ class LinearMap:
         shift = affine.shift.reshape(self.groups, -1)[group_of_output].T
         bias = self.bias_or_zeros()
         if shift.any():
-            taps = self.kernel.reshape(-1, *self.kernel.shape[-2:]).sum(axis=0)
+            taps = self.kernel.reshape(-1, *self.kernel.shape[-2:]).sum(axis=0, dtype=np.float64)
             bias = bias + (taps * shift).sum(axis=0)
         return replace(self, kernel=self.kernel * per_output, bias=bias)
 

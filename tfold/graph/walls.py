@@ -48,7 +48,20 @@ def carries_linear_map(layer):
 def contents(layer):
     """What the report tells of a wall: attributes of its `opaque` node."""
     norms = list(filter(_is_batch_norm, parts(layer)))
-    return {"is_linear": carries_linear_map(layer), "batch_norms": len(norms), "why": _why(layer) if norms else ""}
+    is_linear = carries_linear_map(layer)
+    why = _why(layer) if norms else _why_unread(layer) if is_linear else ""
+    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why}
+
+
+def _why_unread(layer):
+    """What stands against reading a layer that has a weight matrix."""
+    if getattr(layer, "data_format", None) == "channels_first":
+        return "its channels come first"
+    if getattr(layer, "quantization_mode", None) is not None:
+        return "its weights are quantised"
+    if getattr(layer, "lora_enabled", False):
+        return "it has LoRA weights"
+    return "tfold has no rule for it, or for the way it is called"
 
 
 def _is_batch_norm(layer):

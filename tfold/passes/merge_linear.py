@@ -94,7 +94,7 @@ def _is_linear(node):
 def _what_stands_against(before, node, consumers):
     for each in (before, node):
         if each.op == "opaque":
-            return Refusal(reasons.UNKNOWN_LAYER, f"{each.label}, a {type(each.layer).__name__}, is kept as it is")
+            return Refusal(reasons.UNKNOWN_LAYER, f"{each.label}, a {type(each.layer).__name__}: {each.attrs['why']}")
     if before.shared or node.shared:
         return Refusal(reasons.SHARED_WEIGHTS)
     if len(consumers[before.ref]) > 1:
