@@ -230,3 +230,38 @@ def test_too_much_rounding_is_refused():
     model.get_layer("bn").set_weights([np.ones(4), np.zeros(4), np.full(4, 3e6), np.ones(4)])
     with pytest.raises(tfold.ParityError, match="verify=False"):
         tfold.fold(model)
+
+
+def test_running_changes_neither_network():
+    x = keras.Input((5, 3), batch_size=1)
+    y = layers.BatchNormalization(name="bn")(layers.Dense(3)(layers.Dense(3)(x)), training=True)
+    model = keras.Model(x, layers.LSTM(4, stateful=True)(y))
+    before = [w.copy() for w in model.get_weights()]
+    states = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    assert len(states) == 3  # of the batch norm, and of dropout in the LSTM
+    folded = tfold.fold(model).model
+    for network in (model, folded):
+        after = [keras.ops.convert_to_numpy(v) for v in network.non_trainable_variables]
+        assert all(np.array_equal(a, b) for a, b in zip(states, after, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_an_approximate_merge_must_be_right_inside(monkeypatch, randomize):
+    x = keras.Input((12, 12, 3))
+    y = layers.Conv2D(4, 3, padding="same", name="b")(layers.Conv2D(4, 3, padding="same", name="a")(x))
+    model = randomize(keras.Model(x, layers.GlobalAveragePooling2D()(layers.ReLU()(y))))
+    found = tfold.fold(model, policy="always", border="approximate").report.verification
+    [there] = found.approximate
+    assert there.border > 1e-3 and there.interior < 1e-5
+    assert "approximate at the border, exact inside (1)" in str(found) and "add up to" in found.how
+    merge = passes.merge_linear
+
+    def wrong(graph, report, options):
+        merge(graph, report, options)
+        for node in graph:
+            if node.op == "linear" and node.map.window == (5, 5):
+                node.attrs["map"] = replace(node.map, kernel=node.map.kernel * 1.001)
+
+    monkeypatch.setattr(passes, "ALL_PASSES", (wrong,))
+    with pytest.raises(tfold.ParityError, match=r"b \(inside\)"):
+        tfold.fold(model, policy="always", border="approximate")

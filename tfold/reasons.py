@@ -11,6 +11,7 @@ UNKNOWN_LAYER = "unknown layer"
 GRAPH_BOUNDARY = "input or output of the network"
 NOT_FINITE = "not finite"
 NO_NEIGHBOUR = "no linear neighbour"
+PIXELS_MOVE = "pixels move between"
 NO_LINEAR_LAYER = "no linear layer"
 DIFFERENT_SHAPES = "shapes do not match"
 DIFFERENT_TYPES = "number types do not match"
@@ -28,6 +29,7 @@ MEANING = {
     GRAPH_BOUNDARY: "the tensor is an input or output of the network and must keep its values",
     NOT_FINITE: "the folded weights would not be finite numbers",
     NO_NEIGHBOUR: "no convolution or dense layer stands directly before or behind",
+    PIXELS_MOVE: "a layer that cuts, repeats or rearranges pixels stands between, which no convolution does",
     NO_LINEAR_LAYER: "pooling, slices and sums alone do not become a convolution or dense layer",
     DIFFERENT_SHAPES: "the layers' outputs differ in shape",
     PADDING_STAYS: "zero padding that no \"same\" padding equals stays a layer (a PAD in TFLite)",

@@ -9,12 +9,14 @@ the original network gives it: there nothing adds up. Where even that cannot tel
 networks are made and compared in float64. A layer that was merged approximately (`border="approximate"`) must agree
 away from the border; how far it differs there is what the comparison is for.
 """
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import keras
 import numpy as np
 
 from tfold.errors import BadInputError, ParityError, one_line
+from tfold.graph import walls
 from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, captured_calls, execute
 from tfold.graph.family import KERAS, family_of
@@ -103,11 +105,12 @@ def verify(model, settled, original, folded, built, sample=None):
         BadInputError: the model does not run on the sample, or gives no numbers to compare.
     """
     both = Networks(model, settled, original, folded, built, random_input(model) if sample is None else sample)
-    if any("ring" in node.attrs for node in folded):
-        return _passed(both.layer_by_layer())
-    found = both.end_to_end()
+    is_approximate = any("ring" in node.attrs for node in folded)
+    found = both.layer_by_layer() if is_approximate else both.end_to_end()
     if found.parting is not None:
         both.check_comparable()
+    if is_approximate:
+        return _passed(found)
     if found.parting is None and found.tolerance <= TOLERANCE["float32"]:
         return found
     rounding = found.worst.relative
@@ -146,10 +149,7 @@ class Networks:
 
     def end_to_end(self):
         """Both networks as a whole, at every rewritten tensor and at the outputs."""
-        outputs = [self.values[ref] for ref in self.original.outputs]
-        if not self.settled:  # what was captured must be what the caller's model computes
-            outputs = self._guarded(lambda: self.family.flatten(self.model(self.sample, training=False)))
-        before = [self.values[ref] for ref in self.rewritten] + outputs
+        before = [self.values[ref] for ref in self.rewritten] + self._outputs()
         return self._compared(self.rewritten, before, self._run_folded(self.rewritten), self.tolerance)
 
     def layer_by_layer(self):
@@ -162,9 +162,10 @@ class Networks:
         inside = [Difference(f"{each.node} (inside)", each.interior or 0.0, None, None) for each in approximate]
         how = "each layer by itself"
         if rings:
-            outputs = self._run_folded([])
-            far = [difference(name, self.values[ref], b) for name, ref, b in zip(
-                output_names(self.model), self.original.outputs, outputs, strict=True)]
+            names, outputs = output_names(self.model), self._outputs()
+            far = [difference(*each) for each in zip(names, outputs, self._run_folded([]), strict=True)]
+            captured = [self.values[ref] for ref in self.original.outputs]
+            inside += [difference(*each) for each in zip(names, outputs, captured, strict=True)]
             how += "; the borders add up to a relative difference of " + ", ".join(
                 f"{each.relative:.1e} at {each.node}" for each in far)
         return Verification(tuple(compared + inside), self.tolerance, None, how, tuple(approximate))
@@ -195,12 +196,19 @@ class Networks:
                     "without the check."
                 )
 
+    def _outputs(self):
+        """What the original network returns: its own word for it, not what was captured, unless α were settled."""
+        if self.settled:
+            return [self.values[ref] for ref in self.original.outputs]
+        return self._guarded(lambda: self.family.flatten(self.model(self.sample, training=False)))
+
     def _run_folded(self, refs, built=None):
         """Values of tensors of a built network, its outputs last."""
         built = built or self.built
         tensors = [built.tensors[ref] for ref in refs] + list(built.model.outputs)
         probe = self.family.keras.Model(built.model.inputs, tensors)
-        return self.family.flatten(probe(list(self.inputs.values()), training=False))
+        with _state_kept(built.model):
+            return self.family.flatten(probe(list(self.inputs.values()), training=False))
 
     def _compared(self, refs, before, after, tolerance):
         names = [*map(str, refs), *output_names(self.model)]
@@ -209,13 +217,29 @@ class Networks:
 
     def _guarded(self, run):
         try:
-            return run()
+            with _state_kept(self.model):
+                return run()
         except Exception as error:
             raise BadInputError(
                 f"The fold is verified by running the network on random input. Received: {self.model.name!r}, which "
                 f"fails on it: {one_line(error)} Pass sample=, an input it accepts, or verify=False to go without the "
                 "check."
             ) from error
+
+
+@contextmanager
+def _state_kept(model):
+    """Undo what running a network does to it: a batch norm called with training=True, a stateful RNN."""
+    # What a stateful RNN remembers is not among the model's variables.
+    states = [state for part in walls.parts(model) for state in getattr(part, "states", None) or ()]
+    changing = [*model.non_trainable_variables, *filter(lambda state: hasattr(state, "assign"), states)]
+    before = [(variable, np.array(_numpy(variable))) for variable in changing]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            if not np.array_equal(_numpy(variable), value):
+                variable.assign(value)
 
 
 def _rewritten(graph, built):

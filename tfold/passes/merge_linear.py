@@ -11,13 +11,12 @@ graph is rewritten: the last node of a run becomes the one layer, so that it mak
 """
 from dataclasses import replace
 
-from tfold import reasons
 from tfold.algebra.affine import Affine
 from tfold.passes.gather import gather_terms
 from tfold.passes.plan import Planner, holds_linear_layer
 from tfold.passes.regions import items_of
 from tfold.passes.symbolic import NUMBERS, carry, follow
-from tfold.reasons import Refusal
+from tfold.passes.unmerged import unmerged
 
 RULE = "merge_linear"
 
@@ -34,7 +33,8 @@ def merge_linear(graph, report, options):
         _merge(graph, run, report, options)
     for nodes, refusal in plan.kept:
         report.refused(RULE, nodes, refusal.reason, refusal.detail)
-    _report_unchained(graph, {nodes for nodes, _ in plan.kept}, report)
+    for nodes, refusal in unmerged(graph, {nodes for nodes, _ in plan.kept}):
+        report.refused(RULE, nodes, refusal.reason, refusal.detail)
 
 
 def _merge(graph, run, report, options):
@@ -74,32 +74,6 @@ def _take_over(node, parts):
     named = [part for part in named if part.op == "linear" and part.map.transposed] or named
     node.layer = named[-1].layer if named else node.layer
     node.intact = node.shared = False
-
-
-def _report_unchained(graph, said, report):
-    """Linear neighbours that are in no region: say what stands against it."""
-    consumers = graph.consumers()
-    for node in graph:
-        for before in (graph[ref] for ref in dict.fromkeys(node.inputs)):
-            if _is_linear(before) and _is_linear(node) and (before.label, node.label) not in said:
-                refusal = _what_stands_against(before, node, consumers)
-                if refusal is not None:
-                    report.refused(RULE, (before.label, node.label), refusal.reason, refusal.detail)
-
-
-def _is_linear(node):
-    return node.op == "linear" or (node.op == "opaque" and node.attrs["is_linear"])
-
-
-def _what_stands_against(before, node, consumers):
-    for each in (before, node):
-        if each.op == "opaque":
-            return Refusal(reasons.UNKNOWN_LAYER, f"{each.label}, a {type(each.layer).__name__}: {each.attrs['why']}")
-    if before.shared or node.shared:
-        return Refusal(reasons.SHARED_WEIGHTS)
-    if len(consumers[before.ref]) > 1:
-        return Refusal(reasons.SEVERAL_CONSUMERS, f"{before.label} is also read elsewhere")
-    return Refusal(reasons.DIFFERENT_TYPES) if before.dtype != node.dtype else None
 
 
 def _describe(linear):

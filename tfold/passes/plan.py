@@ -10,6 +10,7 @@ import numpy as np
 
 from tfold.passes import cost
 from tfold.passes.regions import chains_of
+from tfold.passes.sizes import likely_shapes
 from tfold.passes.symbolic import OUTLINES, carry, follow
 from tfold.reasons import COSTS_MORE, NO_LINEAR_LAYER, Refusal
 
@@ -48,6 +49,7 @@ class Planner:
         self.policy = policy
         self.approximate = approximate
         self._outlines = {}
+        self._shapes = likely_shapes(graph)
 
     def level(self, items):
         """The `Plan` of items that lie next to one another: the network's, or those inside a join."""
@@ -128,25 +130,25 @@ class Planner:
             return self._cost_of_map(linear, run[0].source)
         if not is_diagonal(linear):
             raise Refusal(NO_LINEAR_LAYER)
-        return cost.of_affine(cost.elements(self.graph.shape(run[0].source)), self.policy)
+        return cost.of_affine(cost.elements(self._shapes[run[0].source]), self.policy)
 
     def _cost_of_map(self, linear, source):
-        shape = self.graph.shape(source)
+        shape = self._shapes[source]
         return cost.of_map(linear, (None,) * linear.rank if shape is None else shape[1:-1], self.policy)
 
     def _cost_of_node(self, node):
-        graph, policy = self.graph, self.policy
-        shape = graph.shape(node.inputs[0])
+        policy, shape = self.policy, self._shapes[node.inputs[0]]
         if node.op == "linear":
             return self._cost_of_map(node.map, node.inputs[0])
-        count = cost.elements(node.shape or shape)
+        # A part that `gather` thinks of has no place in the graph yet.
+        count = cost.elements(self._shapes.get(node.ref, node.shape) or shape)
         if node.op == "affine":
             return cost.of_affine(count, policy)
         if node.op == "add":
             return (len(node.inputs) - 1) * cost.of_elements(count, policy)
         if node.op == "pool":
-            attrs = node.attrs
-            return cost.of_pool(node.shape, attrs["window"], attrs["strides"], shape[-1], shape[1:-1], policy)
+            window, strides = node.attrs["window"], node.attrs["strides"]
+            return cost.of_pool(self._shapes[node.ref], window, strides, shape[-1], shape[1:-1], policy)
         return cost.of_elements(count, policy, {"concat": "concat", "pad": "pad"}.get(node.op, "elementwise"))
 
 

@@ -10,21 +10,22 @@ from dataclasses import replace
 
 from tfold.graph.ir import Node
 from tfold.passes import cost
+from tfold.passes.sizes import likely_shapes
 
 RULE = "pool_first"
 
 
 def pool_first(graph, report, options):
     """Swap every such pair that pays."""
-    consumers = graph.consumers()
+    consumers, sizes = graph.consumers(), likely_shapes(graph)
     for pool in graph:
         while pool is not None and pool.op == "pool" and pool.attrs["kind"] == "average":
             before, average = graph[pool.inputs[0]], None
             if consumers[before.ref] == [pool] and before.dtype == pool.dtype and _is_pointwise(before) and (
-                    _pays(graph, before, pool, options.cost)):
+                    _pays(sizes, before, pool, options.cost)):
                 report.did(RULE, [before.label, pool.label], "the average is taken first")
                 average = _swap(graph, before, pool)
-                consumers = graph.consumers()
+                consumers, sizes = graph.consumers(), likely_shapes(graph)
             pool = average  # what stands before it now may be of the same kind
 
 
@@ -35,21 +36,21 @@ def _is_pointwise(node):
         not node.map.has_bias_map)
 
 
-def _pays(graph, before, pool, policy):
-    wide = graph.shape(before.inputs[0])
-    if wide is None or pool.shape is None or before.shape is None or wide[-1] is None or len(before.shape) < 3:
+def _pays(sizes, before, pool, policy):
+    wide, made, small = sizes[before.inputs[0]], sizes[before.ref], sizes[pool.ref]
+    if None in (wide, made, small, before.shape, pool.shape) or before.shape[-1] is None or len(made) < 3:
         return False
 
     def total(shape, pooled, size):
         attrs = pool.attrs
-        window = attrs["window"] or cost.likely(wide[1:-1])
+        window = attrs["window"] or wide[1:-1]
         pooling = cost.of_pool(pooled, window, attrs["strides"] or window, pooled[-1], wide[1:-1], policy)
         if before.op == "affine":
             return pooling + cost.of_affine(cost.elements(shape), policy)
         return pooling + cost.of_map(before.map, size, policy)
 
-    size = pool.shape[1:-1] or (1,) * (len(wide) - 2)
-    return total(pool.shape, (*pool.shape[:-1], wide[-1]), size) < total(before.shape, pool.shape, wide[1:-1])
+    size = small[1:-1] or (1,) * (len(wide) - 2)
+    return total(small, (*small[:-1], wide[-1]), size) < total(made, small, wide[1:-1])
 
 
 def _swap(graph, before, pool):
