@@ -17,7 +17,7 @@ LINES = [
     {"algebra"},
     {"graph"},
     {"passes"},
-    {"sampling"},
+    {"sampling", "comparison"},
     {"verification", "loading"},
     {"folding"},
     {"report", "sweeps", "tflite", "measure", "planning", "training", "alpha", "zoo"},

@@ -10,11 +10,12 @@ networks are made and compared in float64. A layer that was merged approximately
 away from the border; how far it differs there is what the comparison is for.
 """
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
 
+from tfold.comparison import Difference, Verification, difference, to_numpy
 from tfold.errors import BadInputError, ParityError, one_line
 from tfold.graph import walls
 from tfold.graph.build import build_with_tensors
@@ -27,63 +28,6 @@ TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "bfloat16": 1e-1, "float16": 1e-2
 # A fold that is exact layer by layer may lie so many tolerances apart in the end, at most a tenth: beyond that it is
 # not what the user would run.
 ROUNDING_AT_MOST = 100, 0.1
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far two tensors lie apart: max |a − b| ÷ max |a|, over all, and over border and inner pixels."""
-
-    node: str
-    relative: float
-    border: float | None
-    interior: float | None
-
-    def __str__(self):
-        interior = "of nothing" if self.interior is None else f"{self.interior:.1e}"
-        where = "" if self.border is None else f" (border {self.border:.1e}, interior {interior})"
-        return f"{self.node}: relative difference {self.relative:.1e}{where}"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """All comparisons of one fold.
-
-    Args:
-        compared: `Difference`s in the order of the network, outputs last.
-        tolerance: what was allowed.
-        rounding: None, or, where layers were compared by themselves or in float64, how far the networks lie apart in
-            their own precision: that is rounding alone.
-        how: in words, where it was not simply running both.
-        approximate: `Difference`s of the layers that were merged across padding: border and interior.
-    """
-
-    compared: tuple
-    tolerance: float
-    rounding: float | None = None
-    how: str = ""
-    approximate: tuple = ()
-
-    @property
-    def worst(self):
-        return max(self.compared, key=lambda d: d.relative)
-
-    @property
-    def parting(self):
-        """The first tensor where the two networks part by more than the tolerance, or None."""
-        return next((each for each in self.compared if not each.relative <= self.tolerance), None)
-
-    def to_json(self):
-        return {"tolerance": self.tolerance, "compared": len(self.compared), "worst": asdict(self.worst),
-                "rounding": self.rounding, "approximate": [asdict(each) for each in self.approximate]}
-
-    def __str__(self):
-        count = len(self.compared)
-        lines = [f"verified at {count} tensor{'s' * (count != 1)}, tolerance {self.tolerance:.0e}; worst: {self.worst}"]
-        lines[0] += f"; {self.how}" if self.how else ""
-        if self.approximate:
-            lines.append(f"approximate at the border, exact inside ({len(self.approximate)})")
-            lines += [f"  {each}" for each in self.approximate]
-        return "\n".join(lines)
 
 
 def verify(model, settled, original, folded, built, sample=None):
@@ -187,7 +131,7 @@ class Networks:
         again = self._guarded(lambda: execute(self.calls, self.inputs, family=self.family))
         named = [(str(ref), ref) for ref in self.rewritten]
         for name, ref in [*named, *zip(output_names(self.model), self.original.outputs, strict=True)]:
-            a, b = _numpy(self.values[ref]), _numpy(again[ref])
+            a, b = to_numpy(self.values[ref]), to_numpy(again[ref])
             what = "NaN or infinity" if not np.isfinite(a).all() else "other values each time it is run"
             if not difference(name, a, b).relative <= self.tolerance:
                 raise BadInputError(
@@ -233,12 +177,12 @@ def _state_kept(model):
     # What a stateful RNN remembers is not among the model's variables.
     states = [state for part in walls.parts(model) for state in getattr(part, "states", None) or ()]
     changing = [*model.non_trainable_variables, *filter(lambda state: hasattr(state, "assign"), states)]
-    before = [(variable, np.array(_numpy(variable))) for variable in changing]
+    before = [(variable, np.array(to_numpy(variable))) for variable in changing]
     try:
         yield
     finally:
         for variable, value in before:
-            if not np.array_equal(_numpy(variable), value):
+            if not np.array_equal(to_numpy(variable), value):
                 variable.assign(value)
 
 
@@ -252,38 +196,6 @@ def _rewritten(graph, built):
             if ref in built.tensors:
                 found.append((node, ref))
     return found
-
-
-def difference(name, a, b, ring=None):
-    """Compare two arrays of one shape.
-
-    Args:
-        name: of the tensor.
-        a, b: arrays or tensors, batch first.
-        ring: `(before, after)` for each spatial axis: how many pixels at the edge count as border; None for one.
-
-    Raises:
-        ParityError: their shapes differ.
-    """
-    a, b = _numpy(a), _numpy(b)
-    if a.shape != b.shape:
-        raise ParityError(f"A fold must keep every shape. Received: {a.shape} and {b.shape} at {name}.")
-    scale = float(np.abs(a).max(initial=0)) or 1.0
-    error = np.abs(np.subtract(a, b, dtype=np.result_type(a, b, np.float32)))
-    largest = float(error.max(initial=0)) / scale
-    if a.ndim < 3 or (ring is None and min(a.shape[1:-1]) < 3):
-        return Difference(name, largest, None, None)
-    ring = ring or ((1, 1),) * (a.ndim - 2)
-    inner = (slice(None), *(slice(before, n - after) for (before, after), n in zip(ring, a.shape[1:-1], strict=True)))
-    interior = float(error[inner].max()) / scale if error[inner].size else None  # a small map may be border alone
-    error[inner] = 0
-    return Difference(name, largest, float(error.max(initial=0)) / scale, interior)
-
-
-def _numpy(tensor):
-    if not isinstance(tensor, np.ndarray) and "float16" in str(tensor.dtype):
-        tensor = keras.ops.cast(tensor, "float32")  # NumPy has no bfloat16
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def output_names(model):

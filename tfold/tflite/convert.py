@@ -7,15 +7,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfold.comparison import difference
 from tfold.errors import BadInputError, ParityError, TfoldError, one_line
 from tfold.files import check_output, whole
 from tfold.graph.build import build
 from tfold.graph.capture import capture
+from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.measure.run import run_tflite
 from tfold.quiet import quiet
 from tfold.sampling import random_input
-from tfold.verification import difference
 
 TOLERANCE = 1e-4
 # A float32 file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
@@ -56,7 +57,7 @@ def export(model, path, force=False, sample=None):
     2493216
     """
     check_output(path, ".tflite", force)
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" and family_of(model) is KERAS:
         raise BadInputError(
             f"TFLite export runs on Keras' TensorFlow backend. Received: backend {keras.backend.backend()}. "
             "Save the model, and export it with KERAS_BACKEND=tensorflow."
@@ -132,9 +133,10 @@ def _converted(model):
 def _parity(model, path, sample):
     """The worst relative difference between Keras and the file, over all outputs."""
     sample = random_input(model) if sample is None else sample
-    names = [tensor.name for tensor in keras.tree.flatten(model.input)]
+    family = family_of(model)
+    names = [tensor.name for tensor in family.flatten(model.input)]
     try:
-        inputs = {name: np.asarray(x) for name, x in zip(names, keras.tree.flatten(sample), strict=True)}
+        inputs = {name: np.asarray(x) for name, x in zip(names, family.flatten(sample), strict=True)}
         expected = model(sample, training=False)
     except Exception as error:  # whatever Keras makes of input that does not fit
         raise BadInputError(
@@ -142,11 +144,12 @@ def _parity(model, path, sample):
             "Pass sample=, an input it accepts."
         ) from error
     received = run_tflite(path, inputs)
-    # TFLite names the outputs by their keys, or output_0, output_1… where the model gives no dict.
+    # TFLite names the outputs by their keys, or output_0, output_1… where the model gives no dict; those of a tf_keras
+    # model as the model does.
     keys = sorted(expected) if isinstance(expected, dict) and set(expected) == set(received) else [
-        f"output_{i}" for i in range(len(received))]
+        f"output_{i}" for i in range(len(received))] if family is KERAS else model.output_names
     worst = 0.0
-    for name, key, tensor in zip(model.output_names, keys, keras.tree.flatten(expected), strict=True):
+    for name, key, tensor in zip(model.output_names, keys, family.flatten(expected), strict=True):
         array = np.asarray(keras.ops.convert_to_numpy(tensor))
         if not np.isfinite(array).all():
             raise BadInputError(
