@@ -12,6 +12,7 @@ from tfold.algebra.affine import Affine
 from tfold.algebra.compose import check_composable, compose, same_rank
 from tfold.algebra.linear_map import LinearMap, identity
 from tfold.passes.regions import map_of
+from tfold.reasons import BORDER_NOT_EXACT, Refusal
 
 NUMBERS = SimpleNamespace(
     of=map_of, compose=compose, add=parallel.add, concat=parallel.concat,
@@ -52,13 +53,20 @@ def carry(graph, item, algebra, approximate):
 
 
 def follow(graph, source, first, second, algebra, approximate):
-    """Two `Carried` maps in series, the first reading the tensor `source`."""
+    """Two `Carried` maps in series, the first reading the tensor `source`.
+
+    Raises:
+        Refusal: they cannot be one map, or not exactly; or, approximately, no pixel would be left that is right.
+    """
     maps = same_rank(first.map, second.map)
     size = graph.size(source, maps[0].rank)
     exact = check_composable(*maps, size, approximate)
     ring = None
     if first.ring or not exact:
         ring = border.disturbed(*maps, size, first.ring)
+        made = maps[1].output_size(maps[0].output_size(size))
+        if any(n is not None and sum(pair) >= n for pair, n in zip(ring, made, strict=True)):
+            raise Refusal(BORDER_NOT_EXACT, "every pixel would be border")
     return Carried(algebra.compose(*maps, size, approximate), _widest([ring, second.ring]))
 
 
