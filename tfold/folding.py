@@ -34,7 +34,8 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
     that are now neighbours become one. What cannot be done exactly is refused, with a reason in the report.
 
     Args:
-        model: a Functional or Sequential Keras model, pre-folded and trained, or any other. It is not changed.
+        model: a Functional or Sequential Keras model, pre-folded and trained, or any other; or a tf_keras model, of
+            which a tf_keras model is made. It is not changed.
         threshold: τ; α-activations with α > τ become linear, the others the activation they came from.
         policy: which merges pay: "latency" (on a CPU with XNNPACK), "macs", "always", or a function that gives the
             cost of a `tfold.passes.cost.Operation`, for a target of your own.
@@ -80,7 +81,7 @@ def fold_plan(model, threshold=0.9, policy="latency", border="exact"):
     report.before = figures(graph)
     passes.run(passes.SETTLING_PASSES + passes.ALL_PASSES, graph, report, _options(threshold, policy, border))
     report.after = figures(graph)
-    report.homes = homes(graph, {node.name: layer_name(node.label) for node in graph})
+    report.homes = homes(graph, {node.name: layer_name(node.label, graph.family) for node in graph})
     return report
 
 

@@ -22,10 +22,10 @@ def one_rule(fold_checked):
         keras.utils.set_random_seed(0)
         model = _made(shapes, network, dtype)
         result = fold_checked(model, **{"policy": "always"} | options)
-        assert _ops_of(result.model) == ops.split(), f"\n{result.report}"
+        assert " ".join(_ops_of(result.model)) == ops, f"\n{result.report}"
         said = sorted((entry.reason, " ".join(entry.nodes)) for entry in result.report.refusals)
         assert said == sorted(refusals), f"\n{result.report}"
-        assert _errors(model, result.model)[0] <= 1e-5
+        assert not any(_is_map(tensor) for tensor in model.outputs) or _errors(model, result.model)[0] <= 1e-5
         weighted = {layer.name for layer in model.layers if layer.weights and not hasattr(layer, "layers")}
         assert weighted <= set(result.report.homes)
         assert set(result.report.homes.values()) <= {operation.name for operation in result.model.operations}
@@ -68,6 +68,10 @@ def _ops_of(model):
     return [type(op).__name__ for op in model.operations if not isinstance(op, keras.layers.InputLayer)]
 
 
+def _is_map(tensor):
+    return len(tensor.shape) >= 3
+
+
 def _errors(model, folded, width=1):
     """max |a − b| ÷ max |a|: over pixels not further than `width` from the border, and over all others."""
     x = random_input(model, seed=2, batch=2)
@@ -75,8 +79,8 @@ def _errors(model, folded, width=1):
     errors = [(0.0, 0.0)]
     for a, b in zip(before, after, strict=True):
         a, b = (np.asarray(keras.ops.convert_to_numpy(each), np.float64) for each in (a, b))
-        ring = np.full(a.shape, a.ndim >= 3)
-        if a.ndim >= 3:
+        ring = np.full(a.shape, _is_map(a))
+        if _is_map(a):
             ring[(slice(None), *(slice(width, -width),) * (a.ndim - 2))] = False
         errors.append([np.abs(a - b)[part].max(initial=0) / (np.abs(a[part]).max(initial=0) or 1.0)
                        for part in (ring, ~ring)])

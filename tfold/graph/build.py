@@ -8,11 +8,12 @@ An activation that was part of a layer (`Conv2D(activation="relu")`) becomes par
 from dataclasses import dataclass
 from functools import reduce
 
-from tfold.errors import BadInputError, TfoldError
-from tfold.graph import activations, build_linear, build_plain, legacy_operations
+from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.graph import activations, build_linear, build_plain, translate_operation
+from tfold.graph.call import filled
 from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.family import family_named, family_of, is_layer, is_operation
-from tfold.graph.ir import Ref, Slot
+from tfold.graph.ir import Ref
 from tfold.graph.translate import layer_in
 
 
@@ -86,7 +87,7 @@ class _Builder:
                 continue  # made together with its linear layer
             inputs = [self.tensors[ref] for ref in node.inputs]
             self.functions[node.name] = getattr(self, f"_{node.op}", self._plain)(node, inputs)
-            made = self.family.flatten(self.functions[node.name](inputs))
+            made = self._called(node, inputs)
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
             if name != node.name:
@@ -96,6 +97,19 @@ class _Builder:
         input_structure, output_structure = self.graph.structure
         return self.family.keras.Model(
             filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
+
+    def _called(self, node, inputs):
+        try:
+            return self.family.flatten(self.functions[node.name](inputs))
+        except TfoldError:
+            raise
+        except Exception as error:  # what the other Keras does not do although it has the layer
+            if not self._is_foreign(node):
+                raise
+            raise BadInputError(
+                f"A network becomes a {self.family} model of what {self.family} has. Received: {node.label!r} "
+                f"({type(node.layer).__name__}), which fails there: {one_line(error)} Replace the layer."
+            ) from error
 
     def _fusable_activations(self):
         """Linear node → activation node that goes into the same Keras layer."""
@@ -126,14 +140,14 @@ class _Builder:
         return reserved
 
     def _name(self, node, suffix=""):
-        """A layer name that Keras and TensorFlow accept: neither takes "/" or "+".
+        """A layer name that the family accepts.
 
         A suffix names a layer made beside the node's own; it takes no name that a layer of the network bears.
         """
         if not suffix and node.name in self.output_names:
             self.layer_names[node.name] = self.output_names[node.name]
             return self.layer_names[node.name]
-        wanted = layer_name(node.label) + suffix
+        wanted = layer_name(node.label, self.family.name) + suffix
         name, i = wanted, 0
         while name in self.names or (suffix and name in self.labels):
             i += 1
@@ -187,17 +201,12 @@ class _Builder:
         if node.intact and not (self._is_foreign(node) and is_operation(node.layer)):
             return self._again(node)
         if node.intact and (node.op == "opaque" or "weights" in node.attrs):
-            return self._operation(node)
+            return translate_operation.translated(node, inputs, self._name(node))
         size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
         return build_plain.layer_for(node, inputs, size, self._name(node), self._dtype(node), self.family)
 
     def _is_foreign(self, node):
         return node.layer is not None and family_of(node.layer) is not self.family
-
-    def _operation(self, node):
-        """An operation of the other family, of which the IR does not say what it computes."""
-        layer, args, kwargs = legacy_operations.as_function(node.layer, *node.call, self._name(node))
-        return lambda tensors: layer(*filled(args, tensors), **kwargs)
 
     def _dtype(self, node):
         """What a new layer computes in: the model's floating-point type if one is asked for, or the policy of old."""
@@ -227,17 +236,7 @@ class _Builder:
         return clone
 
 
-def layer_name(label):
-    """A node's label as Keras and TensorFlow take it: `a+b` becomes `a-b`."""
-    return label.replace("+", "-").replace("/", "_")
-
-
-def filled(structure, tensors):
-    """A nested structure with its `Slot`s replaced by tensors."""
-    if isinstance(structure, Slot):
-        return tensors[structure]
-    if isinstance(structure, dict):
-        return {key: filled(value, tensors) for key, value in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(filled(value, tensors) for value in structure)
-    return structure
+def layer_name(label, family="keras"):
+    """A node's label as a family takes it: `a+b` becomes `a-b`; only tf_keras takes "/"."""
+    name = label.replace("+", "-")
+    return name.replace("/", "_") if family == "keras" else name

@@ -67,7 +67,8 @@ def layers_for(linear, x, size, name, node, activation=None, dtype=None, family=
     Returns:
         A list of functions from one tensor to one: padding, if "same" does not say it; the layer; the border map.
     """
-    template = {} if is_operation(node.layer) else with_dtype(settings_in(family, node.layer), dtype)
+    template = {} if is_operation(node.layer) else with_dtype(
+        settings_in(family, node.layer, without=("activation",)), dtype)
     template.setdefault("dtype", dtype or node.dtype)  # where a sum or a slice became linear
     settings = {key: value for key, value in template.items() if key in KEPT}
     layer_name = name(node)

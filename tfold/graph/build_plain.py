@@ -5,7 +5,6 @@ from tfold.algebra.linear_map import same_padding
 from tfold.graph import operations
 from tfold.graph.build_linear import Weighted
 from tfold.graph.family import KERAS, family_of
-from tfold.graph.read_affine import batch_norm_epsilon
 from tfold.graph.rules import SEVERAL, GraphError
 from tfold.graph.translate import layer_in
 
@@ -41,7 +40,7 @@ def _affine(node, inputs, size, settings, family):
     else:
         layer = family.layers.BatchNormalization(**settings)
     ones = np.ones_like(affine.scale)
-    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - batch_norm_epsilon(layer)])
+    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])
 
 
 def _merge(kind):

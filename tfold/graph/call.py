@@ -2,6 +2,8 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tfold.graph.ir import Slot
+
 
 class Tensor(NamedTuple):
     """Output number `index` of a call."""
@@ -22,6 +24,7 @@ class Call:
         in_shapes, out_shapes: a shape for each tensor, batch first, None where unknown.
         out_dtypes: the type of number of each tensor it makes.
         input_layer: for an input of the network its InputLayer, where the model shows one.
+        name: of the layer alone. In tf_keras it may hold a "/" itself.
     """
 
     op: Any
@@ -33,6 +36,10 @@ class Call:
     out_shapes: tuple = (None,)
     out_dtypes: tuple = ("float32",)
     input_layer: Any = None
+    name: str = ""
+
+    def __post_init__(self):
+        self.name = self.name or self.path.rsplit("/", 1)[-1]
 
     @property
     def in_dtypes(self):
@@ -44,10 +51,6 @@ class Call:
         """The type of its first input; for an input of the network, its own."""
         return (self.in_dtypes or self.out_dtypes)[0]
 
-    @property
-    def name(self):
-        return self.path.rsplit("/", 1)[-1]
-
 
 @dataclass
 class Calls:
@@ -58,11 +61,27 @@ class Calls:
     structure: tuple
 
     def __post_init__(self):
-        self.times = {}
+        self.times, self.bearers = {}, {}
         for call in self.calls:
             if call.op is not None:
                 self.times[id(call.op)] = self.times.get(id(call.op), 0) + 1
+                self.bearers.setdefault(call.name, set()).add(id(call.op))
 
     def is_repeated(self, op):
         """Whether a layer is called more than once, counting the calls of the models around it."""
         return self.times[id(op)] > 1
+
+    def title(self, call):
+        """What reports call a layer: its name, or its path where layers of several nested models bear that name."""
+        return call.name if len(self.bearers[call.name]) == 1 else call.path
+
+
+def filled(structure, tensors):
+    """A nested structure with its `Slot`s replaced by tensors."""
+    if isinstance(structure, Slot):
+        return tensors[structure]
+    if isinstance(structure, dict):
+        return {key: filled(value, tensors) for key, value in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(filled(value, tensors) for value in structure)
+    return structure

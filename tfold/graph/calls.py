@@ -29,10 +29,10 @@ def view(model):
 def check_graph_model(model, family=KERAS):
     """Raise `BadInputError`, with the way out, unless `model` is a built Functional or Sequential model of a family."""
     if not isinstance(model, family.keras.Model):
-        kind = "Keras" if family_of(model) is family else "Keras 3"  # what else reads no tf_keras models
+        kind = "Keras models" if family_of(model) is family else "Keras 3 models here"
         raise BadInputError(
-            f"tfold reads {kind} models here. Received: {type(model).__module__}.{type(model).__name__}. "
-            "Pass a keras.Model, or load one with keras.models.load_model(path)."
+            f"tfold reads {kind}. Received: {type(model).__module__}.{type(model).__name__}. "
+            f"Pass a {family}.Model, or load one with {family}.models.load_model(path)."
         )
     if not family.is_graph_model(model):
         raise BadInputError(

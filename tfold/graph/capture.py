@@ -95,7 +95,7 @@ def _add_call(graph, call, inputs, read, masked):
             layer,
             shared,
             intact=not split,
-            covers=(call.name,) if i == 0 else (),
+            covers=(read.title(call),) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
             dtype=call.out_dtypes[0] if is_operation(layer) else layer.compute_dtype,
             call=(call.args, call.kwargs),

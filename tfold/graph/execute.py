@@ -5,7 +5,7 @@ The caller's own layers are called, none is copied: that costs one run of the ne
 import numpy as np
 
 from tfold.graph import activations
-from tfold.graph.build import filled
+from tfold.graph.call import filled
 from tfold.graph.family import KERAS
 from tfold.graph.ir import Ref
 

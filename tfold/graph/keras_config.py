@@ -76,7 +76,14 @@ def positions(structure):
 def changes_nothing(kwargs):
     """Whether keyword arguments leave a call what it is at inference without them."""
     # training=False asks for what a network computes at inference anyway; a mask or training=True changes it.
-    return all(value is None or (name == "training" and value is False) for name, value in kwargs.items())
+    return all(_is_nothing(value) or (name == "training" and value is False) for name, value in kwargs.items())
+
+
+def _is_nothing(value):
+    """None, or a structure of it: Keras calls a nested model of two inputs with mask=[None, None]."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is None or isinstance(value, (list, tuple)) and bool(value) and all(map(_is_nothing, value))
 
 
 def is_plain_call(args, kwargs, count):

@@ -31,7 +31,7 @@ def read_calls(model):
     layers = {layer.name: layer for layer in model.layers}
     # A Sequential model does not show its InputLayer.
     calls = [Call(None, name, out_shapes=(_shape(tensor),), out_dtypes=(tensor.dtype.name,),
-                  input_layer=layers.get(name))
+                  input_layer=layers.get(name), name=name)
              for name, tensor in zip(model.input_names, model.inputs, strict=True)]
     outputs = _Reader(family, calls).read(model, [Tensor(call) for call in calls], "")
     structure = (_slots(family, model.input), _slots(family, model.output))
@@ -99,6 +99,7 @@ class _Reader:
             tuple(map(_shape, read)),
             tuple(map(_shape, outputs)),
             tuple(tensor.dtype.name for tensor in outputs),
+            name=node.layer.name,
         )
 
     def _apply(self, call):

@@ -25,16 +25,11 @@ def _batch_norm(layer, call):
     affine = from_batch_norm(
         numpy(layer.moving_mean),
         numpy(layer.moving_variance),
-        batch_norm_epsilon(layer),
+        layer.epsilon,
         numpy(layer.gamma) if layer.scale else None,
         numpy(layer.beta) if layer.center else None,
     )
     return [Step("affine", {"affine": affine, "kind": "batch_norm"}, call.out_shapes)]
-
-
-def batch_norm_epsilon(layer):
-    """What a batch norm adds to the variance: the kernel behind tf_keras' fused one takes no less than this."""
-    return max(layer.epsilon, 1.001e-5) if getattr(layer, "fused", False) else layer.epsilon
 
 
 def _rescaling(layer, call):

@@ -12,9 +12,10 @@ from tfold.errors import BadInputError, one_line
 from tfold.graph.clone import clone_layer, with_dtype
 from tfold.graph.family import KERAS, NAMES, family_named, family_of
 
-# What every layer takes, whatever the signature of its class says.
-_OF_ALL = {"name", "trainable", "dtype"}
+# Keras 3's name of a setting → tf_keras'.
 _ALIASES = {"LeakyReLU": {"negative_slope": "alpha"}}
+# tf_keras wants to know for which shapes the copy of a layer is to be built. It is built by its first call.
+_UNKNOWN_SHAPES = {"MultiHeadAttention": ("query_shape", "key_shape", "value_shape")}
 
 
 def layer_in(family, layer, dtype=None, **changes):
@@ -32,7 +33,9 @@ def layer_in(family, layer, dtype=None, **changes):
     if family_of(layer) is family:
         return clone_layer(layer, dtype, **changes)
     try:
-        config = {**with_dtype(settings_in(family, layer), dtype), **changes}
+        config = {**with_dtype(settings_in(family, layer, without=changes), dtype), **changes}
+        if family is not KERAS:
+            config |= dict.fromkeys(_UNKNOWN_SHAPES.get(type(layer).__name__, ()))
         return getattr(family.layers, type(layer).__name__).from_config(config)
     except BadInputError:
         raise
@@ -40,8 +43,12 @@ def layer_in(family, layer, dtype=None, **changes):
         raise _untranslatable(family, layer, one_line(error)) from error
 
 
-def settings_in(family, layer):
+def settings_in(family, layer, without=()):
     """The configuration of a layer as a family's layer of this name takes it.
+
+    Args:
+        family, layer: as of `layer_in`.
+        without: settings that are of no interest, so that the family need not know them.
 
     Raises:
         BadInputError: as `layer_in`.
@@ -49,9 +56,11 @@ def settings_in(family, layer):
     if family_of(layer) is family:
         return layer.get_config()
     name, known = type(layer).__name__, family_of(layer).made(layer)
-    if not known or not hasattr(family.layers, name):
-        raise _untranslatable(family, layer, f"It has no {name} layer." if known else "Its class is your own.")
-    config = dict(layer.get_config())
+    if not known or name == "Lambda":
+        raise _untranslatable(family, layer, "Its code is your own, and written for the other.")
+    if not hasattr(family.layers, name):
+        raise _untranslatable(family, layer, f"It has no {name} layer.")
+    config = {key: value for key, value in layer.get_config().items() if key not in without}
     try:
         return _translated(config, type(layer), getattr(family.layers, name), family)
     except _Unknown as error:
@@ -63,6 +72,10 @@ def _untranslatable(family, layer, why):
         f"A network becomes a {family} model of what {family} has. Received: {layer.name!r} ({type(layer).__name__}). "
         f"{why} Replace the layer, or build the network with family={family_of(layer).name!r}."
     )
+
+
+# What a layer that takes no data_format has.
+_USUAL = "data_format", "channels_last"
 
 
 class _Unknown(Exception):
@@ -86,14 +99,14 @@ def _translated(config, kind, twin, family):
             except _Unknown:
                 if not key.endswith("_initializer"):  # the weights are copied: how they began is of no consequence
                     raise
-        elif value is not None and defaults.get(key, value) != value:
+        elif value is not None and value != defaults.get(key, value) and (key, value) != _USUAL:
             raise _Unknown(f"Its {twin.__name__} takes no {key}={value!r}.")
     return found
 
 
 def _parameters(kind):
     """Parameter → default, of a class and those it hands the rest on to."""
-    found = dict.fromkeys(_OF_ALL)
+    found = {}
     for base in kind.__mro__:
         if "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()

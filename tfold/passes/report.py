@@ -47,7 +47,8 @@ class Figures:
 class Report:
     """The result of a fold, in data; `str(report)` is the text for people.
 
-    `homes` maps the name of every original layer that was not dropped to the layer of the folded model it lives in now.
+    `homes` maps the name of every original layer that was not dropped to the layer of the folded model it lives in now;
+    where layers of several nested models bear one name, their paths ("encoder/dense").
     """
 
     entries: list = field(default_factory=list)
