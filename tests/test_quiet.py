@@ -1,5 +1,6 @@
 """quiet(): what C++ prints on the descriptors is kept off them, and comes back with an error."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -59,3 +60,12 @@ def test_closed_descriptors_stay_closed(tmp_path, closed):
                           preexec_fn=lambda: [os.close(number) for number in closed])
     assert done.returncode == 0
     assert (tmp_path / "still closed").exists()
+
+
+def test_log_handlers_made_inside_do_not_keep_the_closed_stream(capfd):
+    with quiet():
+        handler = logging.StreamHandler()  # as TensorFlow's logger does when it is first used
+        logging.getLogger("made inside").addHandler(handler)
+    logging.getLogger("made inside").warning("heard")
+    assert "Logging error" not in capfd.readouterr().err
+    assert not handler.stream.closed

@@ -263,3 +263,11 @@ def test_an_approximate_merge_must_be_right_inside(monkeypatch, randomize):
     monkeypatch.setattr(passes, "ALL_PASSES", (wrong,))
     with pytest.raises(tfold.ParityError, match=r"b \(inside\)"):
         tfold.fold(model, policy="always", border="approximate")
+
+
+def test_a_sample_by_name(randomize):
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    model = randomize(keras.Model([a, b], layers.BatchNormalization()(layers.Dense(3)(a - 2 * b))))
+    x = {"b": np.ones((2, 4), "float32"), "a": np.zeros((2, 4), "float32")}
+    assert tfold.fold(model, sample=x).report.verification.worst.relative < 1e-5
+    assert tfold.fold(model, sample=[x["a"], x["b"]]).report.verification.worst.relative < 1e-5

@@ -11,7 +11,7 @@ import keras
 from tfold import passes
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
-from tfold.graph.build import build_with_tensors, layer_name
+from tfold.graph.build import build_with_tensors, names_in
 from tfold.graph.capture import capture
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
@@ -81,7 +81,7 @@ def fold_plan(model, threshold=0.9, policy="latency", border="exact"):
     report.before = figures(graph)
     passes.run(passes.SETTLING_PASSES + passes.ALL_PASSES, graph, report, _options(threshold, policy, border))
     report.after = figures(graph)
-    report.homes = homes(graph, {node.name: layer_name(node.label, graph.family) for node in graph})
+    report.homes = homes(graph, names_in(graph))
     return report
 
 

@@ -1,4 +1,5 @@
 """Keep what C++ libraries print off the terminal: TensorFlow greets on stderr, its converter reports on stdout."""
+import logging
 import os
 import sys
 import tempfile
@@ -23,7 +24,10 @@ def quiet():
         text = open(os.dup(noise.fileno()), "w", encoding="utf-8", errors="replace", buffering=1)
         try:
             with text, redirect_stdout(text), redirect_stderr(text):
-                yield
+                try:
+                    yield
+                finally:
+                    _release(text)
         except BaseException as error:
             _flush()
             noise.seek(0)
@@ -36,6 +40,14 @@ def quiet():
             for number, copy in saved:
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+def _release(text):
+    """Log handlers that were made in here, as TensorFlow makes its own, write to the real stderr from now on."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for handler in {handler for logger in loggers for handler in getattr(logger, "handlers", ())}:
+        if getattr(handler, "stream", None) is text and hasattr(handler, "setStream"):
+            handler.setStream(sys.__stderr__)
 
 
 def _flush():

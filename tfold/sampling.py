@@ -52,7 +52,7 @@ def input_tensors(model, sample):
     family = family_of(model)
     inputs = family.flatten(model_input(model))
     if isinstance(sample, dict) and not isinstance(model_input(model), dict):
-        sample = [sample[name] for name in model.input_names]
+        sample = [sample[tensor.name] for tensor in inputs]
     tensors = family.flatten(sample)
     return [family.tensor(x, keras.backend.standardize_dtype(tensor.dtype))
             for x, tensor in zip(tensors, inputs, strict=True)]

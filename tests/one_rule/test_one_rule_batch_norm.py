@@ -82,43 +82,43 @@ BEFORE = {
     "relu, bn, dense": (VECTOR, [L.ReLU(), norm(), L.Dense(4)], "ReLU Dense"),
 }
 
-STAYS, BEFORE_RELU = (reasons.NO_NEIGHBOUR, "bn"), (reasons.ACTIVATION_BETWEEN, "bn")
+STAYS = reasons.NO_NEIGHBOUR, "bn"
 
 # Between it and the convolution stands what has no weights.
 BESIDE = {
     "conv, average pool, bn": (EVEN, [same(4), L.AveragePooling2D(2), norm()], "Conv2D"),
     "conv, max pool, bn, relu": (EVEN, [same(4), L.MaxPooling2D(), norm(), L.ReLU()],
-                                 "Conv2D MaxPooling2D BatchNormalization ReLU", BEFORE_RELU),
+                                 "Conv2D MaxPooling2D BatchNormalization ReLU", STAYS),
     "conv, global max, bn, relu": (EVEN, [same(4), L.GlobalMaxPooling2D(), norm(), L.ReLU()],
-                                   "Conv2D GlobalMaxPooling2D BatchNormalization ReLU", BEFORE_RELU),
+                                   "Conv2D GlobalMaxPooling2D BatchNormalization ReLU", STAYS),
     "conv, zero padding, bn, relu": (EVEN, [same(4), L.ZeroPadding2D(), norm(), L.ReLU()],
-                                     "Conv2D ZeroPadding2D BatchNormalization ReLU", BEFORE_RELU),
+                                     "Conv2D ZeroPadding2D BatchNormalization ReLU", STAYS),
     "conv, global average, bn, relu": (EVEN, [same(4), L.GlobalAveragePooling2D(), norm(), L.ReLU()],
-                                       "Conv2D GlobalAveragePooling2D BatchNormalization ReLU", BEFORE_RELU),
+                                       "Conv2D GlobalAveragePooling2D BatchNormalization ReLU", STAYS),
     "conv, upsampling, bn, relu": (EVEN, [same(4), L.UpSampling2D(), norm(), L.ReLU()],
-                                   "Conv2D UpSampling2D BatchNormalization ReLU", BEFORE_RELU),
+                                   "Conv2D UpSampling2D BatchNormalization ReLU", STAYS),
     "conv, cropping, bn, relu": (EVEN, [same(4), L.Cropping2D(), norm(), L.ReLU()],
-                                 "Conv2D Cropping2D BatchNormalization ReLU", BEFORE_RELU),
+                                 "Conv2D Cropping2D BatchNormalization ReLU", STAYS),
     "conv, flatten, bn, relu": (EVEN, [same(4), L.Flatten(), norm(), L.ReLU()],
-                                "Conv2D Flatten BatchNormalization ReLU", BEFORE_RELU),
+                                "Conv2D Flatten BatchNormalization ReLU", STAYS),
     "bn, flatten, dense": (EVEN, [norm(), L.Flatten(), L.Dense(3)], "BatchNormalization Flatten Dense", STAYS),
     "bn, max pool, conv": (EVEN, [norm(), L.MaxPooling2D(), L.Conv2D(3, 3)], "BatchNormalization MaxPooling2D Conv2D",
                            STAYS),
     "bn, average pool, conv": (EVEN, [norm(), L.AveragePooling2D(2), L.Conv2D(3, 1)], "Conv2D"),
     "bn, average pool over 3 of 2, conv": (EVEN, [norm(), L.AveragePooling2D(3, 2), L.Conv2D(3, 2)], "Conv2D"),
-    "bn, global average, dense": (EVEN, [norm(), L.GlobalAveragePooling2D(), L.Dense(3)],
-                                  "BatchNormalization GlobalAveragePooling2D Dense", STAYS),
+    "bn, global average, dense": (
+        EVEN, [norm(), L.GlobalAveragePooling2D(), L.Dense(3)], "GlobalAveragePooling2D Dense"),
     "x + conv(x), bn": (ODD, lambda x: norm()(L.Add()([x, same(3)(x)])), "Conv2D"),
     "concat of convs, bn": (ODD, lambda x: norm()(L.Concatenate()([same(2)(x), same(4, 1)(x)])), "Conv2D"),
     "x + relu(conv(x)), bn, relu": (
         ODD, lambda x: L.ReLU()(norm()(L.Add()([x, L.ReLU()(same(3)(x))]))),
-        "Conv2D ReLU Add BatchNormalization ReLU", BEFORE_RELU),
+        "Conv2D ReLU Add BatchNormalization ReLU", STAYS),
     "conv of x + conv of z, bn, relu": (
         [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Add()([same(4)(x), same(4)(z)]))),
-        "Conv2D Conv2D Add BatchNormalization ReLU", BEFORE_RELU),
+        "Conv2D Conv2D Add BatchNormalization ReLU", STAYS),
     "concat of convs of x and z, bn, relu": (
         [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Concatenate()([same(4)(x), same(4)(z)]))),
-        "Conv2D Conv2D Concatenate BatchNormalization ReLU", BEFORE_RELU),
+        "Conv2D Conv2D Concatenate BatchNormalization ReLU", STAYS),
     "concat of relus, bn, conv": (
         ODD, lambda x: L.Conv2D(2, 3)(norm()(L.Concatenate()([L.ReLU()(x), L.ReLU(6.0)(x)]))),
         "ReLU ReLU Concatenate Conv2D"),

@@ -105,7 +105,7 @@ PRODUCTS = {
     "product of x and conv(x)": (ODD, lambda x: x * conv(4)(x), "Conv2D Multiply"),
     "x squared, conv": (ODD, lambda x: conv()(x * x), "Multiply Conv2D"),
     "product, bn": (ODD, lambda x: BN(name="bn")(L.Multiply()([conv()(x), conv()(x)])),
-                    "Conv2D Conv2D Multiply BatchNormalization", (reasons.GRAPH_BOUNDARY, "bn")),
+                    "Conv2D Conv2D Multiply BatchNormalization", (reasons.NO_NEIGHBOUR, "bn")),
     "squeeze and excite, conv": (
         ODD, lambda x: conv()(gate(x, conv(2, 1, activation="relu"), conv(4, 1, activation="sigmoid"))),
         "GlobalAveragePooling2D Conv2D Conv2D Multiply Conv2D"),

@@ -197,14 +197,12 @@ def test_layers_of_one_name_have_a_home_each(made, fold_checked):
     assert weighted <= set(result.report.homes.values())
 
 
-@pytest.mark.xfail(strict=True, reason="a layer that is called twice gives way to the name of its second call's output")
 def test_a_shared_layer_that_makes_an_output_keeps_its_name(made, fold_checked):
     shared = dense("a")
     model = made(VECTOR, lambda x: [BN(name="bn")(shared(x)), shared(L.ReLU()(x))])
     assert fold_checked(model).model.output_names == model.output_names == ["bn", "a"]
 
 
-@pytest.mark.xfail(strict=True, reason="the plan does not know which names are reserved for outputs")
 def test_the_plan_tells_the_homes_that_layers_will_have(made, fold_checked):
     model = made(VECTOR, NAMES["two outputs"][0])
     assert fold_plan(model, policy="always").homes == fold_checked(model, policy="always").report.homes

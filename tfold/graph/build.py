@@ -14,6 +14,7 @@ from tfold.graph.call import filled
 from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.family import family_named, family_of, is_layer, is_operation
 from tfold.graph.ir import Ref
+from tfold.graph.names import Names, planned_names
 from tfold.graph.translate import layer_in
 
 
@@ -44,7 +45,13 @@ def build(graph, dtype=None, family=None):
 def build_with_tensors(graph, dtype=None, family=None):
     """As `build`, and what it was made of, as `Built`."""
     builder = _Builder(graph, dtype, family_named(family or graph.family))
-    return Built(builder.model(), builder.tensors, builder.layer_names, builder.functions)
+    return Built(builder.model(), builder.tensors, builder.names.of_node, builder.functions)
+
+
+def names_in(graph, family=None):
+    """Node name → name of the layer that `build` would make of it, without making any."""
+    builder = _Builder(graph, None, family_named(family or graph.family))
+    return planned_names(graph, builder.fused, builder.family.name)
 
 
 @dataclass(frozen=True)
@@ -72,13 +79,9 @@ class _Builder:
         self.family = family
         self.tensors = {}
         self.functions = {}
-        self.names = set()
-        self.labels = {node.label for node in graph}
         self.clones = {}
         self.fused = self._fusable_activations()
-        self.layer_names = {}
-        self.output_names = self._reserved_names()
-        self.names.update(self.output_names.values())
+        self.names = Names(graph, self.fused, family.name)
 
     def model(self):
         fused_away = set(self.fused.values())
@@ -91,7 +94,7 @@ class _Builder:
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
             if name != node.name:
-                self.layer_names[name] = self.layer_names[node.name]
+                self.names.of_node[name] = self.names.of_node[node.name]
         inputs = [self.tensors[Ref(name)] for name in self.graph.inputs]
         outputs = [self.tensors[ref] for ref in self.graph.outputs]
         input_structure, output_structure = self.graph.structure
@@ -128,41 +131,12 @@ class _Builder:
                 fused[node.name] = after.name
         return fused
 
-    def _reserved_names(self):
-        """Node → name of the output that it makes: of several outputs, losses and metrics go by their names."""
-        if len(self.graph.outputs) == 1:
-            return {}
-        linear_of = {activation: linear for linear, activation in self.fused.items()}
-        reserved = {}
-        for ref, name in zip(self.graph.outputs, self.graph.output_names, strict=True):
-            if self.graph[ref].op != "input" and name not in reserved.values():
-                reserved.setdefault(linear_of.get(ref.node, ref.node), name)
-        return reserved
-
-    def _name(self, node, suffix=""):
-        """A layer name that the family accepts.
-
-        A suffix names a layer made beside the node's own; it takes no name that a layer of the network bears.
-        """
-        if not suffix and node.name in self.output_names:
-            self.layer_names[node.name] = self.output_names[node.name]
-            return self.layer_names[node.name]
-        wanted = layer_name(node.label, self.family.name) + suffix
-        name, i = wanted, 0
-        while name in self.names or (suffix and name in self.labels):
-            i += 1
-            name = f"{wanted}_{i}"
-        self.names.add(name)
-        if not suffix:
-            self.layer_names[node.name] = name
-        return name
-
     def _input(self, node, _):
         if node.layer is not None and family_of(node.layer) is self.family:
-            layer = clone_layer(node.layer, self.dtype, name=self._name(node))
+            layer = clone_layer(node.layer, self.dtype, name=self.names.give(node))
             return lambda _: layer.output
         dtype = self.dtype if self.dtype and node.attrs["dtype"] in FLOATS else node.attrs["dtype"]
-        return lambda _: self.family.keras.Input(batch_shape=node.shape, dtype=dtype, name=self._name(node))
+        return lambda _: self.family.keras.Input(batch_shape=node.shape, dtype=dtype, name=self.names.give(node))
 
     def _linear(self, node, inputs):
         after = self.graph[self.fused[node.name]] if node.name in self.fused else None
@@ -171,14 +145,14 @@ class _Builder:
             return self._again(node, {"activation": activation})
         size = self.graph.size(node.inputs[0], node.map.rank)
         layers = build_linear.layers_for(
-            node.map, inputs[0], size, self._name, node, activation, self.dtype, self.family)
+            node.map, inputs[0], size, self.names.give, node, activation, self.dtype, self.family)
         return lambda tensors: reduce(lambda x, layer: layer(x), layers, tensors[0])
 
     def _activation(self, node, _):
         if node.intact and not node.attrs.get("fused") and not self._is_foreign(node):
             return self._again(node)
         fn, params = self._function(node)
-        layer = activations.as_layer(fn, params, self.family, name=self._name(node), dtype=self._dtype(node))
+        layer = activations.as_layer(fn, params, self.family, name=self.names.give(node), dtype=self._dtype(node))
         return lambda tensors: layer(tensors[0])
 
     def _argument(self, node):
@@ -201,9 +175,9 @@ class _Builder:
         if node.intact and not (self._is_foreign(node) and is_operation(node.layer)):
             return self._again(node)
         if node.intact and (node.op == "opaque" or "weights" in node.attrs):
-            return translate_operation.translated(node, inputs, self._name(node))
+            return translate_operation.translated(node, inputs, self.names.give(node))
         size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
-        return build_plain.layer_for(node, inputs, size, self._name(node), self._dtype(node), self.family)
+        return build_plain.layer_for(node, inputs, size, self.names.give(node), self._dtype(node), self.family)
 
     def _is_foreign(self, node):
         return node.layer is not None and family_of(node.layer) is not self.family
@@ -227,16 +201,12 @@ class _Builder:
         """The layer of an intact node, anew, with the same weights once it has been called."""
         layer = node.layer
         if id(layer) in self.clones:
-            self.layer_names[node.name] = self.clones[id(layer)].name
+            self.names.of_node[node.name] = self.clones[id(layer)].name
             return self.clones[id(layer)]
-        clone = layer_in(self.family, layer, self.dtype, name=self._name(node), **(changes or {}))
+        clone = layer_in(self.family, layer, self.dtype, name=self.names.give(node), **(changes or {}))
         if is_layer(layer) and layer.weights:
             clone = build_linear.Weighted(clone, layer.get_weights)
         self.clones[id(layer)] = clone
         return clone
 
 
-def layer_name(label, family="keras"):
-    """A node's label as a family takes it: `a+b` becomes `a-b`; only tf_keras takes "/"."""
-    name = label.replace("+", "-")
-    return name.replace("/", "_") if family == "keras" else name

@@ -104,6 +104,7 @@ def _why_not(node):
 
 def _both(backward, forward):
     """One refusal of two: the direction that came nearer gives the reason, both give the detail."""
-    distant = (reasons.NO_NEIGHBOUR, reasons.ACTIVATION_BETWEEN, reasons.UNKNOWN_LAYER, reasons.GRAPH_BOUNDARY)
-    nearer = backward if backward.reason not in distant else forward
-    return Refusal(nearer.reason, f"{backward.detail}; {forward.detail}")
+    distant = (reasons.ACTIVATION_BETWEEN, reasons.UNKNOWN_LAYER, reasons.GRAPH_BOUNDARY)
+    order = sorted((backward, forward), key=lambda told: (told.reason in distant, told.reason == reasons.NO_NEIGHBOUR))
+    nearest = forward if all(told.reason in distant for told in order) else order[0]
+    return Refusal(nearest.reason, f"{backward.detail}; {forward.detail}")

@@ -7,6 +7,7 @@
 The mean of A·x + b is A·mean + b, and Keras' average leaves padding out, so "same" padding is no obstacle.
 """
 from dataclasses import replace
+from math import prod
 
 from tfold.graph.ir import Node
 from tfold.passes import cost
@@ -50,7 +51,9 @@ def _pays(sizes, before, pool, policy):
         return pooling + cost.of_map(before.map, size, policy)
 
     size = small[1:-1] or (1,) * (len(wide) - 2)
-    return total(small, (*small[:-1], wide[-1]), size) < total(made, small, wide[1:-1])
+    # At equal cost ("always" counts layers alone) it is still less work, unless the window does not stride.
+    after, now = total(small, (*small[:-1], wide[-1]), size), total(made, small, wide[1:-1])
+    return after < now or (after == now and prod(size) < prod(wide[1:-1]))
 
 
 def _swap(graph, before, pool):
