@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ def process():
         start = [sys.executable, "-m", "tfold"] if code_for_python is None else [sys.executable, "-c", code_for_python]
         done = subprocess.run(
             [*start, *map(str, words)], env=environment(**(env or {})), timeout=120,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options},
+            # Tests that were started in the background inherit that Ctrl-C is ignored.
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL,
+               "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options},
         )
         return Ended(done.returncode, *((text or b"").decode(errors="replace") for text in (done.stdout, done.stderr)))
 

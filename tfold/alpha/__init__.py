@@ -13,22 +13,26 @@ unless the task's loss holds it back. Plain `compile` and `fit` do the training,
 (Layer Folding, arXiv 2106.09309.)
 """
 
-from tfold.alpha.activation import AlphaActivation
-from tfold.alpha.callbacks import AlphaLogger, AlphaSchedule, AlphaSettled
-from tfold.alpha.penalty import AlphaPenalty
-from tfold.alpha.reading import alpha_layers, alphas, set_strength
-from tfold.alpha.settling import settle
-from tfold.alpha.surgery import prefold
+from importlib import import_module
 
-__all__ = [
-    "AlphaActivation",
-    "AlphaLogger",
-    "AlphaPenalty",
-    "AlphaSchedule",
-    "AlphaSettled",
-    "alpha_layers",
-    "alphas",
-    "prefold",
-    "set_strength",
-    "settle",
-]
+_HOME = {
+    "AlphaActivation": "activation",
+    "AlphaLogger": "callbacks",
+    "AlphaPenalty": "penalty",
+    "AlphaSchedule": "callbacks",
+    "AlphaSettled": "callbacks",
+    "alpha_layers": "reading",
+    "alphas": "reading",
+    "prefold": "surgery",
+    "set_strength": "reading",
+    "settle": "settling",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name):
+    # Registration imports the layers while Keras is being imported, by whichever module of tfold: the rest must wait.
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfold.alpha' has no attribute {name!r}")
+    return getattr(import_module(f"tfold.alpha.{_HOME[name]}"), name)

@@ -15,11 +15,11 @@ import math
 
 import keras
 
-from tfold import folding
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alpha_layers, alphas, set_strength
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
+from tfold.folding import effective_depth
 
 
 class AlphaSchedule(keras.callbacks.Callback):
@@ -125,7 +125,7 @@ class AlphaLogger(keras.callbacks.Callback):
         # It depends only on which activations go, and most epochs change nothing there.
         folded = tuple(value > self.threshold for value in values.values())
         if folded not in self._depths:
-            self._depths[folded] = folding.effective_depth(self.model, self.threshold)
+            self._depths[folded] = effective_depth(self.model, self.threshold)
         return self._depths[folded]
 
 
