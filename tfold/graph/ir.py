@@ -5,8 +5,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
 
     op            attrs                                       what it is
     input         dtype                                       an input of the network
-    linear        map: LinearMap                              convolution, dense, depthwise, transposed; `ring`, where it
-                                                              is there: pixels at each side that are approximate
+    linear        map: LinearMap                              convolution, dense, depthwise, transposed; `ring`:
+                                                              pixels at each side that are approximate, if any
     affine        affine: Affine, kind                        s·x + t per channel: "batch_norm" or "arithmetic" (2·x, …)
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
