@@ -81,15 +81,15 @@ def policy_named(policy):
         return POLICIES[policy]
 
     def checked(op):
-        cost = policy(op)
+        answer = policy(op)
         try:
-            cost = float(cost)
+            cost = float(answer)
         except (TypeError, ValueError):
             cost = float("nan")
         if not (isfinite(cost) and cost >= 0):
             raise BadInputError(
-                f"A policy gives the cost of an operation, a number that is not negative. Received: {policy(op)!r} for "
-                f"{op}."
+                "A policy gives the cost of an operation, a number that is not negative. "
+                f"Received: {answer!r} for {op}."
             )
         return cost
 

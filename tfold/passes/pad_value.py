@@ -7,8 +7,7 @@ number for all channels; otherwise, or where that is cheaper, `merge_linear` rep
 """
 from dataclasses import replace
 
-from tfold.algebra.border import through
-from tfold.algebra.linear_map import diagonal
+from tfold.graph import shapes
 from tfold.graph.ir import Node
 from tfold.passes import cost
 
@@ -48,26 +47,20 @@ def _pays(graph, node, conv, policy):
     shape = graph.shape(node.inputs[0])
     if shape is None:
         return False
-    padding = cost.of_elements(cost.elements(_padded(shape, conv.map.padding)), policy, "pad")
+    padded = shapes.infer("pad", {"padding": conv.map.padding}, [shape])
+    padding = cost.of_elements(cost.elements(padded), policy, "pad")
     staying = cost.of_affine(cost.elements(shape), policy)
     if None in shape[1:-1]:
         return padding <= staying
-    first = diagonal(node.attrs["affine"], conv.map.rank)
-    border = through(first, conv.map, shape[1:-1])
-    mapped = cost.of_elements(cost.elements(conv.shape), policy) if border.ndim > 1 else 0
-    return padding <= min(staying, mapped)
-
-
-def _padded(shape, padding):
-    size = (None if n is None else n + sum(pair) for n, pair in zip(shape[1:-1], padding, strict=True))
-    return (shape[0], *size, shape[-1])
+    border_map = cost.of_elements(cost.elements(conv.shape), policy)
+    return padding <= min(staying, border_map)
 
 
 def _move(graph, node, conv, value):
-    map = conv.map
+    map, attrs = conv.map, {"padding": conv.map.padding, "value": value}
+    shape = shapes.infer("pad", attrs, [graph.shape(node.inputs[0])])
     pad = Node(
-        graph.unique(f"{conv.name}_pad"), "pad", node.inputs, {"padding": map.padding, "value": value},
-        (_padded(graph.shape(node.inputs[0]), map.padding),), intact=False, dtype=conv.dtype)
+        graph.unique(f"{conv.name}_pad"), "pad", node.inputs, attrs, (shape,), intact=False, dtype=conv.dtype)
     graph.insert_before(conv, pad)
     conv.attrs["map"] = replace(map, padding=((0, 0),) * map.rank).fed_by(node.attrs["affine"])
     conv.inputs = (pad.ref,)

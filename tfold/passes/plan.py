@@ -149,7 +149,7 @@ class Planner:
         if node.op == "pool":
             window, strides = node.attrs["window"], node.attrs["strides"]
             return cost.of_pool(self._shapes[node.ref], window, strides, shape[-1], shape[1:-1], policy)
-        return cost.of_elements(count, policy, {"concat": "concat", "pad": "pad"}.get(node.op, "elementwise"))
+        return cost.of_elements(count, policy, "concat" if node.op == "concat" else "elementwise")
 
 
 def holds_linear_layer(run):
