@@ -16,6 +16,9 @@ NO_LINEAR_LAYER = "no linear layer"
 DIFFERENT_SHAPES = "shapes do not match"
 DIFFERENT_TYPES = "number types do not match"
 PADDING_STAYS = "padding stays"
+COMPETES = "competes"
+NEGATIVE_SCALE = "negative scale"
+NOT_INVERTIBLE = "not invertible"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -33,6 +36,9 @@ MEANING = {
     NO_LINEAR_LAYER: "pooling, slices and sums alone do not become a convolution or dense layer",
     DIFFERENT_SHAPES: "the layers' outputs differ in shape",
     PADDING_STAYS: "zero padding that no \"same\" padding equals stays a layer (a PAD in TFLite)",
+    COMPETES: "a tensor is stored in one form, and another layer that goes needs another than this one",
+    NEGATIVE_SCALE: "a negative scale does not pass a ReLU or a maximum",
+    NOT_INVERTIBLE: "its scale is zero in some channel, and what it reads is needed elsewhere",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

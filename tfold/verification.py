@@ -88,6 +88,7 @@ class Networks:
             zip(map(Ref, original.inputs), input_tensors(model, sample), strict=True)))
         self.calls = captured_calls(original)
         self.values = self._guarded(lambda: execute(self.calls, self.inputs, family=self.family))
+        self.values = self.values | _as_stored(folded, self.values)
         self.rewritten = [ref for node, ref in _rewritten(folded, built) if ref in self.values]
         self.tolerance = max(TOLERANCE.get(dtype, 1e-5) for dtype in {node.dtype for node in original})
 
@@ -169,6 +170,17 @@ class Networks:
                 f"fails on it: {one_line(error)} Pass sample=, an input it accepts, or verify=False to go without the "
                 "check."
             ) from error
+
+
+def _as_stored(folded, values):
+    """What a network computes, in the forms in which the folded one stores it."""
+    stored = {}
+    for name, (original, form) in folded.stored.items():
+        value = values.get(Ref(original))
+        if value is not None:
+            value = to_numpy(value)
+            stored[Ref(name)] = form(value.astype(np.float64)).astype(value.dtype)
+    return stored
 
 
 @contextmanager

@@ -35,6 +35,10 @@ class Affine:
         """The map that applies this one first and `after` second."""
         return Affine(self.scale * after.scale, self.shift * after.scale + after.shift)
 
+    def inverse(self):
+        """The map that takes this one back; no scale may be zero."""
+        return Affine(1 / self.scale, -self.shift / self.scale)
+
     @property
     def is_finite(self):
         return bool(np.isfinite(self.scale).all() and np.isfinite(self.shift).all())

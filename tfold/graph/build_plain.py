@@ -30,17 +30,24 @@ def layer_for(node, inputs, size, name, dtype, family=KERAS):
     return layer if node.op in SEVERAL else lambda tensors: layer(tensors[0])
 
 
+FROZEN_EPSILON = 2.0**-10  # 1 − ε and (1 − ε) + ε are exact, so that a scale of one is one, and no multiplication
+
+
 def _affine(node, inputs, size, settings, family):
     affine = node.attrs["affine"]
     if node.attrs["kind"] == "arithmetic":
         return family.layers.Rescaling(affine.scale.tolist(), affine.shift.tolist(), **settings)
-    # A batch norm that is trainable like any other, and computes this map at inference.
+    if node.attrs.get("depthwise"):
+        layer = family.layers.DepthwiseConv2D(1, **settings)
+        return Weighted(layer, lambda: [affine.scale.reshape(1, 1, -1, 1), affine.shift])
+    # Frozen: it computes this map in training too. Its statistics are not those of what it reads now.
+    changes = {"axis": -1, "center": True, "scale": True, "trainable": False, "epsilon": FROZEN_EPSILON, **settings}
     if isinstance(node.layer, family_of(node.layer).layers.BatchNormalization):
-        layer = layer_in(family, node.layer, axis=-1, center=True, scale=True, **settings)
+        layer = layer_in(family, node.layer, **changes)
     else:
-        layer = family.layers.BatchNormalization(**settings)
+        layer = family.layers.BatchNormalization(**changes)
     ones = np.ones_like(affine.scale)
-    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - layer.epsilon])
+    return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - FROZEN_EPSILON])
 
 
 def _merge(kind):

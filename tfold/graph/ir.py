@@ -113,6 +113,8 @@ class Graph:
         outputs: `Ref`s, in the model's order.
         output_names: what the model calls its outputs: losses and metrics go by these names.
         structure: the model's inputs and its outputs as nested lists, tuples and dicts with `Slot`s in them.
+        stored: node that makes a tensor in another form → the node that made it before any pass, and its form, an
+            `Affine`.
     """
 
     def __init__(self, name="model", family="keras"):
@@ -123,12 +125,13 @@ class Graph:
         self.outputs = []
         self.output_names = []
         self.structure = None
+        self.stored = {}
 
     def copy(self):
         """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
         other = Graph(self.name, self.family)
         other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
-        other.output_names = self.output_names
+        other.output_names, other.stored = self.output_names, dict(self.stored)
         other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}
         return other
 
@@ -190,11 +193,20 @@ class Graph:
         for name in behind:
             self.nodes[name] = self.nodes.pop(name)
 
-    def rename(self, node, name):
-        """Give a node, and the tensors it makes, another name: what it computes has changed."""
-        old, node.name = node.name, self.unique(name)
-        self.nodes = {each.name: each for each in self.nodes.values()}
-        self.substitute({Ref(old, i): Ref(node.name, i) for i in range(len(node.shapes))})
+    def store(self, forms):
+        """What these nodes make is stored in another form from now on; they get other names, and `stored` knows.
+
+        Args:
+            forms: dict node name → `Affine`.
+        """
+        renamed = {}
+        for name, form in forms.items():
+            original, before = self.stored.pop(name, (name, None))
+            renamed[name] = self.unique(f"{original}_scaled")
+            self.stored[renamed[name]] = original, form if before is None else before.then(form)
+            self.nodes[name].name = renamed[name]
+        self.nodes = {node.name: node for node in self.nodes.values()}
+        self.substitute({Ref(old): Ref(new) for old, new in renamed.items()})
 
     def remove(self, node):
         del self.nodes[node.name]
@@ -202,7 +214,7 @@ class Graph:
     def unique(self, name):
         """`name`, or `name_1`, `name_2`… if it is taken."""
         candidate, i = name, 0
-        while candidate in self.nodes:
+        while candidate in self.nodes or candidate in self.stored:
             i += 1
             candidate = f"{name}_{i}"
         return candidate

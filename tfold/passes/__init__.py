@@ -6,12 +6,12 @@ refused. `run` checks the IR's rules after each.
 from dataclasses import dataclass
 
 from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, explain_padding, settle_alphas
+from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 from tfold.passes.pad_value import pad_value
 from tfold.passes.pool_first import pool_first
-from tfold.passes.scale_gates import scale_gates
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def until_settled(*passes):
 
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
 # between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
-BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, drop_zero_biases, explain_padding)
+BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, cheapest_form, drop_zero_biases, explain_padding)
 MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    until_settled(absorb_padding, fold_batch_norm, scale_gates, pool_first, pad_value, merge_linear), drop_zero_biases,
-    explain_padding)
+    until_settled(absorb_padding, fold_batch_norm, pool_first, pad_value, merge_linear), cheapest_form,
+    drop_zero_biases, explain_padding)
 
 
 def run(passes, graph, report, options):

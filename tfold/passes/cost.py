@@ -123,9 +123,14 @@ def of_elements(count, policy, kind="elementwise"):
     return policy(Operation(kind, 0, count))
 
 
-def of_affine(count, policy):
-    """A batch norm that stays multiplies and adds."""
-    return 2 * of_elements(count, policy)
+def of_affine(affine, count, policy):
+    """A batch norm that stays multiplies and adds, or one of the two."""
+    return operations_of(affine) * of_elements(count, policy)
+
+
+def operations_of(affine):
+    """How many operations an `Affine` is: a multiplication and an addition, one of them, or none."""
+    return int((affine.scale != 1).any()) + int(affine.shift.any())
 
 
 def of_pool(shape, window, strides, channels, size, policy):

@@ -69,7 +69,7 @@ def parameters(graph):
         if node.op == "linear" and not node.intact:
             total += node.map.kernel.size + (0 if node.map.bias is None else node.map.outputs)
         elif _is_batch_norm(node) and not node.intact:
-            total += 4 * node.attrs["affine"].scale.size
+            total += (2 if node.attrs.get("depthwise") else 4) * node.attrs["affine"].scale.size
         elif node.intact and not _is_part_of_linear(node) and id(node.layer) not in seen:
             seen.add(id(node.layer))
             total += sum(int(np.prod(weight.shape)) for weight in getattr(node.layer, "weights", ()))

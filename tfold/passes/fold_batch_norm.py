@@ -1,110 +1,170 @@
-"""Batch norms, and other arithmetic with a constant per channel, into the linear layers beside them, exactly.
+"""The largest possible set of batch norms goes, exactly; each that stays becomes as cheap as it can be.
 
-    conv ─▶ bn           ⇒  conv'            the convolution's only reader is the batch norm
-    bn ─▶ conv, conv …   ⇒  conv', conv' …   every reader is linear, and no shift meets zero padding
-    bn ─▶ bn             ⇒  bn'
+    x ─▶ bn ─▶ relu ─▶ conv          x ─▶ relu ─▶ conv'        x is stored as s·(x + e): whoever makes it absorbs that,
+    x ─▶ + …                    ⇒    x ─▶ + …                  and whoever reads it
+
+Which tensors can be stored how is the business of `gauge`, which batch norms go together that of `largest_set`. Other
+arithmetic with a constant per channel is treated alike.
+
+Source: Yvinec, Dapogny, Bailly (arXiv 2203.14646), section 3.
 """
-from tfold import reasons
-from tfold.reasons import Refusal
+from dataclasses import dataclass, replace
 
-RULE = {"batch_norm": "fold_batch_norm", "arithmetic": "fold_arithmetic"}
+import numpy as np
+
+from tfold import reasons
+from tfold.algebra.equations import PARITY, REAL, Mixed, System
+from tfold.passes import cost, explain
+from tfold.passes.absorb import RULE, absorb
+from tfold.passes.figures import batch_norms
+from tfold.passes.gauge import Gauge
+from tfold.passes.largest_set import largest_set
+from tfold.passes.regauge import forms, regauge
+from tfold.passes.sizes import likely_shapes
+from tfold.passes.unknowns import Vectors
 
 
 def fold_batch_norm(graph, report, options):
-    """Fold every affine node that a neighbour can absorb; say why for each that stays."""
-    folding = True
-    while folding:  # two batch norms that have become one may have a neighbour that neither had alone
-        folding, refusals, consumers = False, {}, graph.consumers()
-        for node in graph:
-            if node.op == "affine":
-                try:
-                    _fold(graph, node, consumers, report)
-                    folding = True
-                except Refusal as refusal:
-                    refusals[node.name] = node, refusal
-    for node, refusal in refusals.values():
-        report.refused(RULE[node.attrs["kind"]], [node.label], refusal.reason, refusal.detail)
+    """Fold all that can go together; say why for each that stays."""
+    total = batch_norms(graph)
+    absorb(graph, report)
+    choice = choose(graph) if any(node.op == "affine" for node in graph) else None
+    if report.largest_fold is None:
+        report.largest_fold = explain.largest_fold(graph, total, choice)
+    if choice is not None:
+        _carry_out(graph, choice, report)
     for node in graph:
         if node.op == "opaque" and node.attrs["batch_norms"]:
             report.refused("fold_batch_norm", [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
 
 
-def _fold(graph, norm, consumers, report):
-    if not norm.attrs["affine"].is_finite:
-        raise Refusal(reasons.NOT_FINITE, "its variance is not positive")
-    try:
-        _fold_into_producer(graph, norm, consumers, report)
-    except Refusal as backward:
+@dataclass
+class Choice:
+    """What becomes of the affine nodes of a graph.
+
+    Args:
+        found: the `LargestSet`, of keys; `nodes_of` says which nodes a key stands for (calls of one layer).
+        gone, unscaled, unshifted: names of nodes that go, and of those that lose their scale or their shift alone.
+        forms: `regauge.Forms` of the tensors.
+    """
+
+    gauge: Gauge
+    found: object
+    nodes_of: dict
+    gone: set
+    unscaled: set
+    unshifted: set
+    forms: object
+
+
+def choose(graph):
+    """The `Choice` for a graph, which is not changed."""
+    gauge, apart = Gauge(graph), {kind: [] for kind in ("scale", "sign", "shift")}
+    while True:
+        problem = Problem(gauge, apart)
         try:
-            _fold_into_readers(graph, norm, consumers, report)
-        except Refusal as forward:
-            raise _both(backward, forward) from None
+            return _choice(graph, gauge, problem)
+        except Mixed as mixed:
+            problem.tell_apart(mixed, apart)
 
 
-def _fold_into_producer(graph, norm, consumers, report):
-    producer = graph[norm.inputs[0]]
-    if producer.op not in ("linear", "affine"):
-        raise Refusal(_why_not(producer), f"{producer.label} stands before it")
-    if producer.shared:
-        raise Refusal(reasons.SHARED_WEIGHTS, f"{producer.label} is called more than once")
-    if producer.dtype != norm.dtype:
-        raise Refusal(reasons.DIFFERENT_TYPES, f"{producer.label} computes in {producer.dtype}, it in {norm.dtype}")
-    if len(consumers[norm.inputs[0]]) > 1:
-        raise Refusal(reasons.SEVERAL_CONSUMERS, f"{producer.label} is also read elsewhere")
-    affine = norm.attrs["affine"]
-    report.did(RULE[norm.attrs["kind"]], [producer.label, norm.label], f"folded into {producer.label}")
-    # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
-    named = producer
-    if producer.op == "linear":
-        norm.attrs = {**producer.attrs, "map": producer.map.scaled(affine)}
-    else:
-        named = producer if producer.attrs["kind"] == "batch_norm" else norm  # a batch norm remains one
-        norm.attrs = {"affine": producer.attrs["affine"].then(affine), "kind": named.attrs["kind"]}
-    norm.op, norm.inputs, norm.label, norm.layer = producer.op, producer.inputs, named.label, named.layer
-    norm.covers = producer.covers + norm.covers
-    norm.intact = norm.shared = False
-    consumers[norm.inputs[0]] = [norm if reader is producer else reader for reader in consumers[norm.inputs[0]]]
-    graph.remove(producer)
+class Problem:
+    """The equations of a gauge: what holds anyway as `systems`, and those of each affine node."""
+
+    def __init__(self, gauge, apart):
+        positive = gauge.scale.fixed + gauge.positive
+        spaces = {"scale": (gauge.scale, gauge.scale.fixed, REAL), "sign": (gauge.scale, positive, PARITY),
+                  "shift": (gauge.shift, gauge.shift.fixed, REAL)}
+        self.vectors, self.systems, self.equations = {}, {}, {name: {} for name in gauge.movable}
+        for place, (kind, (unknowns, fixed, field)) in enumerate(spaces.items()):
+            vectors = self.vectors[kind] = Vectors(kind, unknowns, fixed, field, apart[kind])
+            relations = [*unknowns.relations, *(each[place] for each in gauge.movable.values())]
+            found = vectors.equations(relations)
+            system = self.systems[kind] = System(field)
+            for equations in found[: len(unknowns.relations)]:
+                for equation in equations:
+                    system.add(equation)
+            for name, equations in zip(gauge.movable, found[len(unknowns.relations) :], strict=True):
+                self.equations[name][kind] = equations
+
+    def tell_apart(self, mixed, apart):
+        """Note which channels need vectors of their own."""
+        kind, number = mixed.unknown
+        apart[kind].append(self.vectors[kind].members[number][mixed.is_zero])
+
+    def items(self, names_of, kinds=("scale", "sign", "shift")):
+        """Items for `largest_set`: key → the equations of its nodes."""
+        return {key: {kind: [e for name in names for e in self.equations[name][kind]] for kind in kinds}
+                for key, names in names_of.items()}
 
 
-def _fold_into_readers(graph, norm, consumers, report):
-    affine = norm.attrs["affine"]
-    readers = consumers[norm.ref]
-    for reader in readers:
-        if reader is None:
-            raise Refusal(reasons.GRAPH_BOUNDARY, "its output is an output of the network")
-        if reader.op != "linear":
-            raise Refusal(_why_not(reader), f"{reader.label} stands behind it")
-        if reader.shared:
-            raise Refusal(reasons.SHARED_WEIGHTS, f"{reader.label} is called more than once")
-        if reader.dtype != norm.dtype:
-            raise Refusal(reasons.DIFFERENT_TYPES, f"{reader.label} computes in {reader.dtype}, it in {norm.dtype}")
-        if affine.shift.any() and reader.map.transposed:
-            raise Refusal(reasons.TRANSPOSED, f"{reader.label} would need a bias that differs by pixel")
-        if affine.shift.any() and reader.map.is_padded:
-            raise Refusal(reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {reader.label}")
-    for reader in readers:
-        reader.attrs["map"] = reader.map.fed_by(affine)
-        reader.inputs = norm.inputs
-        reader.covers = norm.covers + reader.covers
-        reader.intact = False
-        report.did(RULE[norm.attrs["kind"]], [norm.label, reader.label], f"folded into {reader.label}")
-    consumers[norm.inputs[0]] = [r for r in consumers[norm.inputs[0]] if r is not norm] + readers
-    graph.remove(norm)
+def _choice(graph, gauge, problem):
+    nodes_of, sizes = {}, likely_shapes(graph)
+    for name in gauge.movable:
+        node = graph[name]
+        nodes_of.setdefault(id(node.layer) if node.shared else name, []).append(name)
+    ops = {name: cost.operations_of(graph[name].attrs["affine"]) for name in gauge.movable}
+    elements = {name: cost.elements(sizes[graph[name].ref]) for name in gauge.movable}
+
+    def weight(names):
+        # The most batch norms, of these the most operations, of these the most bytes.
+        return (int(graph[names[0]].attrs["kind"] == "batch_norm"), sum(ops[name] for name in names),
+                sum(ops[name] * elements[name] for name in names))
+
+    found = largest_set(problem.items(nodes_of), problem.systems, {
+        key: weight(names) for key, names in nodes_of.items()})
+    gone = {name for key in found.chosen for name in nodes_of[key]}
+    systems, halves = found.systems, {}
+    for kinds in (("scale", "sign"), ("shift",)):
+        staying = {name: [name] for name in gauge.movable if name not in gone}
+        half = largest_set(problem.items(staying, kinds), systems, {name: (elements[name],) for name in staying})
+        systems = half.systems
+        halves[kinds[0]] = set(half.chosen)
+    values = [problem.vectors[kind].values(systems[kind].solution()) for kind in problem.vectors]
+    gone |= halves["scale"] & halves["shift"]  # of a layer that is called twice, one call
+    return Choice(
+        gauge, found, nodes_of, gone, halves["scale"] - gone, halves["shift"] - gone, forms(gauge, *values))
 
 
-def _why_not(node):
-    return {
-        "activation": reasons.ACTIVATION_BETWEEN,
-        "alpha": reasons.ACTIVATION_BETWEEN,
-        "opaque": reasons.UNKNOWN_LAYER,
-        "input": reasons.GRAPH_BOUNDARY,
-    }.get(node.op, reasons.NO_NEIGHBOUR)
+def _carry_out(graph, choice, report):
+    """Rewrite the graph, and say what was done."""
+    consumers = graph.consumers()
+    gone = [graph[name] for name in choice.gone]
+    for node in gone:
+        homes = _absorbers(graph, consumers, node, choice)
+        report.did(RULE[node.attrs["kind"]], [node.label, *(each.label for each in homes)], "folded into " + (
+            " and ".join(each.label for each in homes) or "nothing: it does nothing"))
+        if homes:
+            homes[0].covers += node.covers
+    for node in graph:
+        if node.op == "affine" and node.name not in choice.gone:
+            refusal = explain.refusal(graph, node, choice)
+            report.refused(RULE[node.attrs["kind"]], [node.label], refusal.reason, refusal.detail)
+    unscaled, unshifted = ([graph[name] for name in names] for names in (choice.unscaled, choice.unshifted))
+    regauge(graph, choice.forms, gone)
+    # Up to rounding they are that already.
+    for node in unscaled:
+        node.attrs["affine"] = replace(node.attrs["affine"], scale=np.ones_like(node.attrs["affine"].scale))
+    for node in unshifted:
+        node.attrs["affine"] = replace(node.attrs["affine"], shift=np.zeros_like(node.attrs["affine"].shift))
 
 
-def _both(backward, forward):
-    """One refusal of two: the direction that came nearer gives the reason, both give the detail."""
-    distant = (reasons.ACTIVATION_BETWEEN, reasons.UNKNOWN_LAYER, reasons.GRAPH_BOUNDARY)
-    order = sorted((backward, forward), key=lambda told: (told.reason in distant, told.reason == reasons.NO_NEIGHBOUR))
-    nearest = forward if all(told.reason in distant for told in order) else order[0]
-    return Refusal(nearest.reason, f"{backward.detail}; {forward.detail}")
+def _absorbers(graph, consumers, norm, choice):
+    """The layers that take in the numbers of a node that goes: the nearest behind it, and the nearest before it."""
+    found = {}
+    for start, is_forward in ((norm.ref, True), (norm.inputs[0], False)):
+        todo, seen = [start], set()
+        while todo:
+            ref = todo.pop()
+            if ref in seen or ref not in choice.forms.of:
+                continue
+            seen.add(ref)
+            for node in consumers[ref] if is_forward else [graph[ref]]:
+                if node is None or node.name in choice.gone:
+                    continue
+                if node.op in ("linear", "affine"):
+                    found[node.name] = node
+                else:
+                    todo += [node.ref] if is_forward else node.inputs
+    order = {node.name: place for place, node in enumerate(graph)}
+    return sorted(found.values(), key=lambda node: order[node.name])

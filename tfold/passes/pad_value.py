@@ -49,7 +49,7 @@ def _pays(graph, node, conv, policy):
         return False
     padded = shapes.infer("pad", {"padding": conv.map.padding}, [shape])
     padding = cost.of_elements(cost.elements(padded), policy, "pad")
-    staying = cost.of_affine(cost.elements(shape), policy)
+    staying = cost.of_affine(node.attrs["affine"], cost.elements(shape), policy)
     if None in shape[1:-1]:
         return padding <= staying
     border_map = cost.of_elements(cost.elements(conv.shape), policy)

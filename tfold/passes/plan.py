@@ -130,7 +130,7 @@ class Planner:
             return self._cost_of_map(linear, run[0].source)
         if not is_diagonal(linear):
             raise Refusal(NO_LINEAR_LAYER)
-        return cost.of_affine(cost.elements(self._shapes[run[0].source]), self.policy)
+        return 2 * cost.of_elements(cost.elements(self._shapes[run[0].source]), self.policy)
 
     def _cost_of_map(self, linear, source):
         shape = self._shapes[source]
@@ -143,7 +143,7 @@ class Planner:
         # A part that `gather` thinks of has no place in the graph yet.
         count = cost.elements(self._shapes.get(node.ref, node.shape) or shape)
         if node.op == "affine":
-            return cost.of_affine(count, policy)
+            return cost.of_affine(node.attrs["affine"], count, policy)
         if node.op == "add":
             return (len(node.inputs) - 1) * cost.of_elements(count, policy)
         if node.op == "pool":

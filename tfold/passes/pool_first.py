@@ -47,7 +47,7 @@ def _pays(sizes, before, pool, policy):
         window = attrs["window"] or wide[1:-1]
         pooling = cost.of_pool(pooled, window, attrs["strides"] or window, pooled[-1], wide[1:-1], policy)
         if before.op == "affine":
-            return pooling + cost.of_affine(cost.elements(shape), policy)
+            return pooling + cost.of_affine(before.attrs["affine"], cost.elements(shape), policy)
         return pooling + cost.of_map(before.map, size, policy)
 
     size = small[1:-1] or (1,) * (len(wide) - 2)

@@ -56,6 +56,7 @@ class Report:
     after: Figures | None = None
     homes: dict = field(default_factory=dict)
     verification: object = None
+    largest_fold: object = None
 
     def did(self, rule, nodes, detail):
         self.entries.append(Entry(rule, tuple(nodes), None, detail))

@@ -1,0 +1,27 @@
+"""A batch norm that stays, with scale and shift, becomes one operation where the runtime runs that faster than two.
+
+    + ─▶ bn ─▶ sigmoid       MUL, ADD       ⇒       + ─▶ depthwise 1×1 ─▶ sigmoid       DEPTHWISE_CONV_2D
+
+XNNPACK goes over the tensor once for a 1×1 depthwise convolution. What has a scale or a shift alone is one operation as
+it is.
+"""
+from tfold.algebra.linear_map import diagonal
+from tfold.passes import cost
+from tfold.passes.sizes import likely_shapes
+
+RULE = "cheapest_form"
+
+
+def cheapest_form(graph, report, options):
+    """Mark every such batch norm."""
+    sizes = likely_shapes(graph)
+    for node in graph:
+        if node.op != "affine" or node.attrs["kind"] != "batch_norm" or "depthwise" in node.attrs:
+            continue
+        affine, shape = node.attrs["affine"], sizes[node.ref]
+        if node.shared or not affine.is_finite or shape is None or len(shape) != 4:
+            continue
+        staying = cost.of_affine(affine, cost.elements(shape), options.cost)
+        if cost.of_map(diagonal(affine, 2), shape[1:-1], options.cost) < staying:
+            node.attrs["depthwise"], node.intact = True, False
+            report.did(RULE, [node.label], "scale and shift as one depthwise convolution")

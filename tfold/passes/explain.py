@@ -1,0 +1,146 @@
+"""Why a batch norm stays, in words, and why no larger set of them can go, as groups that people can check."""
+from dataclasses import dataclass
+
+from tfold import reasons
+from tfold.passes.figures import batch_norms
+from tfold.passes.gauge import Demand
+from tfold.reasons import Refusal
+
+# Of several demands that an equation meets, the one that stands nearest to what a user could change.
+ORDER = (
+    reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT, reasons.TRANSPOSED,
+    reasons.SHARED_WEIGHTS, reasons.DIFFERENT_TYPES, reasons.PIXELS_MOVE, reasons.COMPETES, reasons.UNKNOWN_LAYER,
+    reasons.ACTIVATION_BETWEEN, reasons.GRAPH_BOUNDARY)
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Of these batch norms, at most so many can go together.
+
+    Args:
+        batch_norms: their labels.
+        at_most: how many.
+        why: in words.
+        numbers: what can be checked by hand: for each channel that decides, label → channel, scale and shift.
+    """
+
+    batch_norms: tuple
+    at_most: int
+    why: str
+    numbers: tuple = ()
+
+
+@dataclass(frozen=True)
+class LargestFold:
+    """The largest set of batch norms that can go without an added operation, and the proof that none is larger.
+
+    Args:
+        total: batch norms in the network.
+        largest: how many can go.
+        at_most: no set is larger than this: `total`, less what the bounds say must stay.
+        is_proved: `largest` equals `at_most`, or all cases were tried.
+        bounds: `Bound`s, no batch norm in two.
+    """
+
+    total: int
+    largest: int
+    at_most: int
+    is_proved: bool
+    bounds: tuple
+
+    def __str__(self):
+        what = f"{self.largest} of {self.total} batch norms can go without adding anything"
+        if self.at_most > self.largest:
+            what += "; all cases were tried" if self.is_proved else f"; more than {self.at_most} certainly cannot"
+        elif self.bounds:
+            what += ", and no more, because"
+        return "\n".join([what, *(f"  {_group(each)}" for each in self.bounds)])
+
+
+def _group(bound):
+    names = _some(bound.batch_norms, 8)
+    if len(bound.batch_norms) == 1:
+        return f"{names} stays: {bound.why}"
+    return f"at most {bound.at_most} of the {len(bound.batch_norms)} {names}: {bound.why}"
+
+
+def refusal(graph, node, choice):
+    """Why an affine node stays, as a `Refusal`."""
+    demand = choice.gauge.walls.get(node.name)
+    if demand is None:
+        key = next(key for key, names in choice.nodes_of.items() if node.name in names)
+        contradiction, kind = choice.found.refused[key]
+        others = [each for each in contradiction.sources if not isinstance(each, Demand) and (
+            each not in choice.nodes_of[key])]
+        demand = _competition(graph, node, others, kind, contradiction.channel) if others else _nearest(
+            contradiction.sources)
+    return Refusal(demand.reason, demand.detail + _rest(node, choice))
+
+
+def _rest(node, choice):
+    kept = "an addition" if node.name in choice.unscaled else "a multiplication" if node.name in choice.unshifted else ""
+    return f"; {kept} stays of it" if kept else ""
+
+
+def _competition(graph, node, others, kind, channel):
+    names = sorted((graph[name] for name in others), key=lambda each: each.name)
+    read = graph[node.inputs[0]].label
+    return Demand(reasons.COMPETES, (
+        f"{read} can have one {kind}, and {_some([each.label for each in names], NAMED)}, which "
+        f"{'goes' if len(names) == 1 else 'go'}, and this one need different ones"))
+
+
+def _nearest(sources):
+    demands = [each for each in sources if isinstance(each, Demand)]
+    return min(demands, key=lambda each: (ORDER.index(each.reason), each.detail))
+
+
+def _some(names, limit):
+    if len(names) <= limit + 1:
+        return ", ".join(names)
+    return ", ".join(names[:limit]) + f" and {len(names) - limit} more"
+
+
+def largest_fold(graph, total, choice):
+    """The `LargestFold` of a `Choice`.
+
+    Args:
+        graph: as it was when the choice was made.
+        total: batch norms in the network before any pass.
+        choice: a `Choice`; None where no affine node was left.
+    """
+    is_norm = {node.name for node in graph if node.op == "affine" and node.attrs["kind"] == "batch_norm"}
+    walls = [node for node in graph if node.op == "opaque" and node.attrs["batch_norms"]]
+    bounds = [Bound((node.label,) * node.attrs["batch_norms"], 0, node.attrs["why"]) for node in {
+        id(node.layer): node for node in walls}.values()]
+    if choice is None:
+        staying, is_proved = 0, True
+    else:
+        bounds += [Bound((graph[name].label,), 0, demand.detail) for name, demand in choice.gauge.walls.items()
+                   if name in is_norm]
+        bounds += [_bound(graph, group, choice) for group in choice.found.groups
+                   if choice.nodes_of[group.items[0]][0] in is_norm]
+        chosen, is_proved = set(choice.found.chosen), choice.found.is_proved
+        staying = sum(names[0] in is_norm for key, names in choice.nodes_of.items() if key not in chosen)
+        staying += sum(name in is_norm for name in choice.gauge.walls)
+    staying += sum(node.attrs["batch_norms"] for node in {id(node.layer): node for node in walls}.values())
+    must_stay = sum(len(bound.batch_norms) - bound.at_most for bound in bounds)
+    return LargestFold(total, total - staying, total - must_stay, is_proved, tuple(bounds))
+
+
+def _bound(graph, group, choice):
+    nodes = {key: graph[choice.nodes_of[key][0]] for key in group.items}
+    if len(nodes) == 1:
+        why = _nearest(group.sources).detail
+    elif group.at_most == 1:
+        why = f"each two of them need another {group.kind} of a tensor that they read together"
+    else:
+        why = f"in one channel, no {group.at_most + 1} of them agree on the {group.kind} of what they read"
+    numbers = tuple({nodes[key].label: _number(nodes[key], row) for key, row in rows.items()} for rows in group.channels)
+    return Bound(tuple(node.label for node in nodes.values()), group.at_most, why, numbers)
+
+
+def _number(node, channel):
+    affine = node.attrs["affine"]
+    return {"channel": channel, "scale": float(affine.scale[channel]), "shift": float(affine.shift[channel])}

@@ -1,0 +1,85 @@
+"""Stores tensors in another form, s·(t + e), and rewrites the layers that make and read them.
+
+    conv ─▶ t ─▶ relu ─▶ conv        ⇒        conv' ─▶ s·t ─▶ relu ─▶ s·relu(t) ─▶ conv'
+
+What the tensors were is kept in `graph.stored`, so that they can still be compared with the original network's.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfold.algebra.affine import Affine
+from tfold.algebra.compose import compose
+from tfold.algebra.linear_map import diagonal
+
+
+@dataclass
+class Forms:
+    """In which form each tensor is stored: `Ref` → `Affine`, for those whose form is another than before."""
+
+    of: dict
+
+    def encoding(self, ref):
+        return self.of.get(ref)
+
+    def decoding(self, ref):
+        form = self.of.get(ref)
+        return None if form is None else form.inverse()
+
+
+def forms(gauge, log_scale, sign, shift):
+    """The `Forms` that values for the unknowns of a `Gauge` mean."""
+    found = {}
+    for ref, unknowns in gauge.log_scale_of.items():
+        scale = np.where(sign[unknowns], -1.0, 1.0) * np.exp(log_scale[unknowns])
+        moved = shift[gauge.shift_of[ref]]
+        if (scale != 1).any() or moved.any():
+            found[ref] = Affine(scale, scale * moved)
+    return Forms(found)
+
+
+def regauge(graph, forms, gone):
+    """Rewrite the graph.
+
+    Args:
+        graph: a `Graph`.
+        forms: `Forms` of its tensors.
+        gone: affine nodes that, in these forms, compute nothing.
+
+    Returns:
+        list of the nodes whose numbers have changed.
+    """
+    changed = []
+    for node in graph:
+        if node.op not in ("linear", "affine"):
+            continue
+        before, after = forms.decoding(node.inputs[0]), forms.encoding(node.ref)
+        if before is None and after is None or node in gone:
+            continue
+        if node.op == "linear":
+            node.attrs["map"] = _mapped(node.map, before, after, graph.size(node.inputs[0], node.map.rank))
+        else:
+            node.attrs["affine"] = _chain(before, node.attrs["affine"], after)
+        node.intact = node.shared = False
+        changed.append(node)
+    graph.substitute({node.ref: node.inputs[0] for node in gone})
+    for node in gone:
+        graph.remove(node)
+    graph.store({ref.node: form for ref, form in forms.of.items() if ref.node in graph.nodes})
+    return changed
+
+
+def _mapped(linear, before, after, size):
+    if before is not None:
+        if before.shift.any() and linear.is_padded:
+            linear = compose(diagonal(before, linear.rank), linear, size)  # with a border map
+        else:
+            linear = linear.fed_by(before)
+    return linear if after is None else linear.scaled(after)
+
+
+def _chain(*affines):
+    first, *others = [affine for affine in affines if affine is not None]
+    for affine in others:
+        first = first.then(affine)
+    return first
