@@ -19,6 +19,7 @@ PADDING_STAYS = "padding stays"
 COMPETES = "competes"
 NEGATIVE_SCALE = "negative scale"
 NOT_INVERTIBLE = "not invertible"
+IMPRECISE = "imprecise"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -39,6 +40,7 @@ MEANING = {
     COMPETES: "a tensor is stored in one form, and another layer that goes needs another than this one",
     NEGATIVE_SCALE: "a negative scale does not pass a ReLU or a maximum",
     NOT_INVERTIBLE: "its scale is zero in some channel, and what it reads is needed elsewhere",
+    IMPRECISE: "float32 would lose digits: a tensor that others read too would be stored far from zero",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

@@ -76,6 +76,11 @@ class LinearMap:
         return not self.transposed and max(self.window + self.strides, default=1) == 1 and not self.is_padded
 
     @property
+    def is_diagonal(self):
+        """It only scales and shifts each channel, as a batch norm does."""
+        return self.is_pointwise and self.groups == self.inputs == self.outputs and not self.has_bias_map
+
+    @property
     def is_padded(self):
         return self.padding is None or any(side for pair in self.padding for side in pair)
 

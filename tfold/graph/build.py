@@ -80,6 +80,7 @@ class _Builder:
         self.tensors = {}
         self.functions = {}
         self.clones = {}
+        self.remade = {}
         self.fused = self._fusable_activations()
         self.names = Names(graph, self.fused, family.name)
 
@@ -144,9 +145,19 @@ class _Builder:
         if node.intact:
             return self._again(node, {"activation": activation})
         size = self.graph.size(node.inputs[0], node.map.rank)
-        layers = build_linear.layers_for(
-            node.map, inputs[0], size, self.names.give, node, activation, self.dtype, self.family)
+        layers = self._once(node, lambda: build_linear.layers_for(
+            node.map, inputs[0], size, self.names.give, node, activation, self.dtype, self.family))
         return lambda tensors: reduce(lambda x, layer: layer(x), layers, tensors[0])
+
+    def _once(self, node, make):
+        """What `make` makes for a node; for further calls of a layer that is called more than once, the same."""
+        if not node.shared:
+            return make()
+        key = id(node.layer), node.step
+        if key not in self.remade:
+            self.remade[key] = make(), self.names.of_node.get(node.name)
+        made, self.names.of_node[node.name] = self.remade[key]
+        return made
 
     def _activation(self, node, _):
         if node.intact and not node.attrs.get("fused") and not self._is_foreign(node):
@@ -177,7 +188,10 @@ class _Builder:
         if node.intact and (node.op == "opaque" or "weights" in node.attrs):
             return translate_operation.translated(node, inputs, self.names.give(node))
         size = self.graph.size(node.inputs[0], len(node.shape) - 2) if node.shape else ()
-        return build_plain.layer_for(node, inputs, size, self.names.give(node), self._dtype(node), self.family)
+        def make():
+            return build_plain.layer_for(node, inputs, size, self.names.give(node), self._dtype(node), self.family)
+
+        return self._once(node, make) if node.op == "affine" else make()
 
     def _is_foreign(self, node):
         return node.layer is not None and family_of(node.layer) is not self.family

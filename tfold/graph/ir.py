@@ -7,7 +7,9 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     input         dtype                                       an input of the network
     linear        map: LinearMap                              convolution, dense, depthwise, transposed; `ring`:
                                                               pixels at each side that are approximate, if any
-    affine        affine: Affine, kind                        s·x + t per channel: "batch_norm" or "arithmetic" (2·x, …)
+    affine        affine: Affine, kind                        s·x + t per channel: "batch_norm", "arithmetic" (2·x, …);
+                                                              `offset`: β ÷ γ of a batch norm, as far as it is known;
+                                                              `depthwise`: to be built as a depthwise 1×1
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
     add                                                       of tensors of one shape; `weights`, where it is there,
@@ -23,7 +25,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     reshape       shape                                       without the batch; at most one axis is None
     permute       axes                                        as np.transpose takes them, the batch (0) first
     identity                                                  does nothing at inference (dropout)
-    opaque        is_linear, batch_norms, why                 any other layer or operation, kept as it is: a wall
+    opaque        is_linear, batch_norms, why, homogeneous    any other layer or operation, kept as it is: a wall;
+                                                              homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`
 has the rules of each op, `shapes` the shapes they make. `layer` is the Keras layer or operation that a node came from.

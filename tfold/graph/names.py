@@ -45,10 +45,11 @@ def planned_names(graph, fused, family):
     within = set(fused.values())
     for node in graph:
         if node.name not in within:
-            is_again = node.intact and node.layer is not None and id(node.layer) in of_layer
-            names.of_node[node.name] = of_layer[id(node.layer)] if is_again else names.give(node)
-            if node.intact:
-                of_layer[id(node.layer)] = names.of_node[node.name]
+            key = (id(node.layer), None if node.intact else node.step)
+            is_again = (node.intact or node.shared) and node.layer is not None and key in of_layer
+            names.of_node[node.name] = of_layer[key] if is_again else names.give(node)
+            if node.intact or node.shared:
+                of_layer[key] = names.of_node[node.name]
     return names.of_node | {after: names.of_node[linear] for linear, after in fused.items()}
 
 

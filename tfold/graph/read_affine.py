@@ -29,7 +29,17 @@ def _batch_norm(layer, call):
         numpy(layer.gamma) if layer.scale else None,
         numpy(layer.beta) if layer.center else None,
     )
-    return [Step("affine", {"affine": affine, "kind": "batch_norm"}, call.out_shapes)]
+    attrs = {"affine": affine, "kind": "batch_norm", "offset": _offset(layer)}
+    return [Step("affine", attrs, call.out_shapes)]
+
+
+def _offset(layer):
+    """β ÷ γ: how far the output is shifted, in units of how far it spreads."""
+    n = layer.moving_mean.shape[0]
+    beta = numpy(layer.beta).astype(np.float64) if layer.center else np.zeros(n)
+    gamma = numpy(layer.gamma).astype(np.float64) if layer.scale else np.ones(n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(beta == 0, 0.0, beta / gamma)
 
 
 def _rescaling(layer, call):
@@ -37,6 +47,10 @@ def _rescaling(layer, call):
         return None  # the layer lines up its numbers with another axis
     scale, offset = (_number(value, layer.compute_dtype) for value in (layer.scale, layer.offset))
     return None if scale is None or offset is None else _arithmetic(call, scale, offset)
+
+
+def _layer_scale(layer, call):
+    return _arithmetic(call, numpy(layer.gamma), 0.0)
 
 
 def _normalization(layer, call):
@@ -120,5 +134,6 @@ def _for_each_channel(value, rank, channels):
 READERS = {("layers", name): _batch_norm for name in ("BatchNormalization", "SyncBatchNormalization")}
 READERS |= {("layers", "Rescaling"): _rescaling, ("layers", "Normalization"): _normalization,
             ("ops", "Negative"): negative}
+READERS |= {(f"{family}.src.applications.convnext", "LayerScale"): _layer_scale for family in ("keras", "tf_keras")}
 # These look at the arguments of the call by themselves.
 READERS_OF_CALLS = {("ops", name): _operation for name in _OPERATIONS}

@@ -34,6 +34,11 @@ def _weighted(weights):
 _difference = _weighted(lambda n: (1.0, -1.0))
 
 
+def _scaled_residual(layer, call):
+    """InceptionResNetV2's x + scale · y."""
+    return _weighted(lambda n: (1.0, float(layer.scale)))(layer, call)
+
+
 def _concat(layer, call):
     return concat(layer.axis, call)
 
@@ -198,5 +203,7 @@ READERS |= {("layers", "Subtract"): _difference, ("ops", "Subtract"): _differenc
             ("layers", "Average"): _weighted(lambda n: (1 / n,) * n)}
 READERS |= {("layers", "Flatten"): _reshape, ("layers", "Reshape"): _reshape, ("ops", "Reshape"): _reshape_operation,
             ("layers", "Permute"): _permute, ("ops", "Transpose"): _transpose}
+READERS |= {(f"{family}.src.applications.inception_resnet_v2", "CustomScaleLayer"): _scaled_residual
+            for family in ("keras", "tf_keras")}
 # These look at the arguments of the call by themselves.
 READERS_OF_CALLS = {("ops", "Pad"): _pad, ("ops", "GetItem"): _slice}

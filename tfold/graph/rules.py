@@ -24,7 +24,7 @@ ATTRS = {
     "reshape": ("shape",),
     "permute": ("axes",),
     "identity": (),
-    "opaque": ("is_linear", "batch_norms", "why"),
+    "opaque": ("is_linear", "batch_norms", "why", "homogeneous"),
 }
 SEVERAL = ("add", "multiply", "concat")  # ops that read two tensors or more
 

@@ -50,7 +50,8 @@ def contents(layer):
     norms = list(filter(_is_batch_norm, parts(layer)))
     is_linear = carries_linear_map(layer)
     why = _why(layer) if norms else _why_unread(layer) if is_linear else ""
-    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why}
+    homogeneous = family_of(layer).made(layer) and type(layer).__name__ == "PReLU" if is_layer(layer) else False
+    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous}
 
 
 def _why_unread(layer):

@@ -5,7 +5,14 @@ refused. `run` checks the IR's rules after each.
 """
 from dataclasses import dataclass
 
-from tfold.passes.canonicalize import absorb_padding, drop_identities, drop_unread, explain_padding, settle_alphas
+from tfold.passes.canonicalize import (
+    absorb_padding,
+    drop_identities,
+    drop_unread,
+    explain_padding,
+    settle_alphas,
+    split_weights,
+)
 from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
@@ -50,10 +57,10 @@ def until_settled(*passes):
 
 # Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
 # between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
-BATCH_NORM_PASSES = (absorb_padding, fold_batch_norm, cheapest_form, drop_zero_biases, explain_padding)
+BATCH_NORM_PASSES = (split_weights, absorb_padding, fold_batch_norm, cheapest_form, drop_zero_biases, explain_padding)
 MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    until_settled(absorb_padding, fold_batch_norm, pool_first, pad_value, merge_linear), cheapest_form,
+    split_weights, until_settled(absorb_padding, fold_batch_norm, pool_first, pad_value, merge_linear), cheapest_form,
     drop_zero_biases, explain_padding)
 
 

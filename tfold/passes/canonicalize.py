@@ -2,10 +2,15 @@
 
     alpha (α > τ) ─▶ nothing          alpha (else) ─▶ its activation        identity (dropout) ─▶ nothing
     pad ─▶ conv   ⇒  conv with that padding            read by nothing ─▶ nothing
+    x + s·y       ⇒  s·y, and a sum
 """
 from dataclasses import replace
 
+import numpy as np
+
+from tfold.algebra.affine import Affine
 from tfold.algebra.linear_map import same_padding
+from tfold.graph.ir import Node
 from tfold.reasons import PADDING_STAYS
 
 RULE = "canonicalize"
@@ -43,6 +48,23 @@ def drop_identities(graph, report, options):
             replaced[node.ref] = node.inputs[0]
             graph.remove(node)
     graph.substitute(replaced)
+
+
+def split_weights(graph, report, options):
+    """x + s·y as s·y, and a sum: the factor may find a place in the layers before. It is two operations in any case."""
+    for node in graph:
+        weights = node.attrs.get("weights", ())
+        if node.op != "add" or len(weights) != 2 or weights[0] != 1 or abs(weights[1]) == 1 or node.shape is None or (
+                node.shape[-1] is None):
+            continue
+        ones = np.ones(node.shape[-1])
+        factor = Node(
+            graph.unique(f"{node.name}/scale"), "affine", node.inputs[1:],
+            {"affine": Affine(weights[1] * ones, 0 * ones), "kind": "arithmetic"}, node.shapes, intact=False,
+            label=f"{node.label}_scale", dtype=node.dtype)
+        graph.insert_before(node, factor)
+        node.inputs, node.intact = (node.inputs[0], factor.ref), False
+        del node.attrs["weights"]
 
 
 def absorb_padding(graph, report, options):

@@ -2,13 +2,13 @@
 from dataclasses import dataclass
 
 from tfold import reasons
-from tfold.passes.figures import batch_norms
 from tfold.passes.gauge import Demand
 from tfold.reasons import Refusal
 
 # Of several demands that an equation meets, the one that stands nearest to what a user could change.
 ORDER = (
-    reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT, reasons.TRANSPOSED,
+    reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.IMPRECISE, reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT,
+    reasons.TRANSPOSED,
     reasons.SHARED_WEIGHTS, reasons.DIFFERENT_TYPES, reasons.PIXELS_MOVE, reasons.COMPETES, reasons.UNKNOWN_LAYER,
     reasons.ACTIVATION_BETWEEN, reasons.GRAPH_BOUNDARY)
 NAMED = 3
@@ -79,8 +79,9 @@ def refusal(graph, node, choice):
 
 
 def _rest(node, choice):
-    kept = "an addition" if node.name in choice.unscaled else "a multiplication" if node.name in choice.unshifted else ""
-    return f"; {kept} stays of it" if kept else ""
+    if node.name in choice.unscaled:
+        return "; an addition stays of it"
+    return "; a multiplication stays of it" if node.name in choice.unshifted else ""
 
 
 def _competition(graph, node, others, kind, channel):
@@ -92,8 +93,10 @@ def _competition(graph, node, others, kind, channel):
 
 
 def _nearest(sources):
+    """Of all demands in one contradiction: the reason of the first of `ORDER`, the words of some."""
     demands = [each for each in sources if isinstance(each, Demand)]
-    return min(demands, key=lambda each: (ORDER.index(each.reason), each.detail))
+    demands.sort(key=lambda each: (ORDER.index(each.reason), each.detail))
+    return Demand(demands[0].reason, "; ".join(list(dict.fromkeys(each.detail for each in demands))[:NAMED]))
 
 
 def _some(names, limit):
@@ -137,7 +140,8 @@ def _bound(graph, group, choice):
         why = f"each two of them need another {group.kind} of a tensor that they read together"
     else:
         why = f"in one channel, no {group.at_most + 1} of them agree on the {group.kind} of what they read"
-    numbers = tuple({nodes[key].label: _number(nodes[key], row) for key, row in rows.items()} for rows in group.channels)
+    numbers = tuple(
+        {nodes[key].label: _number(nodes[key], row) for key, row in rows.items()} for rows in group.channels)
     return Bound(tuple(node.label for node in nodes.values()), group.at_most, why, numbers)
 
 

@@ -20,7 +20,7 @@ def figures(graph):
 
 def batch_norms(graph):
     """Batch norms that are there, those inside layers that are kept as they are included; shared ones count once."""
-    alone = {id(node.layer) if node.intact else node.name for node in graph if _is_batch_norm(node)}
+    alone = {_place(node) for node in graph if _is_batch_norm(node)}
     inside = {id(node.layer): node.attrs["batch_norms"] for node in graph if node.op == "opaque"}
     return len(alone) + sum(inside.values())
 
@@ -29,16 +29,26 @@ def _is_batch_norm(node):
     return node.op == "affine" and node.attrs["kind"] == "batch_norm"
 
 
+def _place(node):
+    """Equal for the calls of one layer."""
+    return id(node.layer) if node.intact or node.shared else node.name
+
+
 def depth(graph):
     """The number of linear layers on the longest path from an input to an output.
 
-    A layer that tfold does not know counts as one if it has a weight matrix: it is at least one linear layer.
+    A layer that tfold does not know counts as one if it has a weight matrix: it is at least one linear layer. What only
+    scales and shifts its channels, be it a batch norm or a depthwise 1×1, counts for none.
     """
     longest = {}
     for node in graph:
         before = max((longest[ref.node] for ref in node.inputs), default=0)
-        longest[node.name] = before + (node.op == "linear" or _is_unknown_linear(node))
+        longest[node.name] = before + _is_deep(node)
     return max((longest[ref.node] for ref in graph.outputs), default=0)
+
+
+def _is_deep(node):
+    return (node.op == "linear" and not (node.map.is_depthwise and node.map.is_diagonal)) or _is_unknown_linear(node)
 
 
 def _is_unknown_linear(node):
@@ -66,6 +76,10 @@ def parameters(graph):
     """As Keras counts: batch norm statistics included, shared weights once, a border map as the bias it stands for."""
     total, seen = 0, set()
     for node in graph:
+        if node.shared and not node.intact:
+            if _place(node) in seen:
+                continue
+            seen.add(_place(node))
         if node.op == "linear" and not node.intact:
             total += node.map.kernel.size + (0 if node.map.bias is None else node.map.outputs)
         elif _is_batch_norm(node) and not node.intact:

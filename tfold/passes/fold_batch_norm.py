@@ -8,27 +8,23 @@ arithmetic with a constant per channel is treated alike.
 
 Source: Yvinec, Dapogny, Bailly (arXiv 2203.14646), section 3.
 """
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from tfold import reasons
-from tfold.algebra.equations import PARITY, REAL, Mixed, System
-from tfold.passes import cost, explain
+from tfold.passes import explain
 from tfold.passes.absorb import RULE, absorb
+from tfold.passes.choose import choose
 from tfold.passes.figures import batch_norms
-from tfold.passes.gauge import Gauge
-from tfold.passes.largest_set import largest_set
-from tfold.passes.regauge import forms, regauge
-from tfold.passes.sizes import likely_shapes
-from tfold.passes.unknowns import Vectors
+from tfold.passes.regauge import regauge
 
 
 def fold_batch_norm(graph, report, options):
     """Fold all that can go together; say why for each that stays."""
     total = batch_norms(graph)
     absorb(graph, report)
-    choice = choose(graph) if any(node.op == "affine" for node in graph) else None
+    choice = choose(graph, options.cost) if any(node.op == "affine" for node in graph) else None
     if report.largest_fold is None:
         report.largest_fold = explain.largest_fold(graph, total, choice)
     if choice is not None:
@@ -38,94 +34,6 @@ def fold_batch_norm(graph, report, options):
             report.refused("fold_batch_norm", [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
 
 
-@dataclass
-class Choice:
-    """What becomes of the affine nodes of a graph.
-
-    Args:
-        found: the `LargestSet`, of keys; `nodes_of` says which nodes a key stands for (calls of one layer).
-        gone, unscaled, unshifted: names of nodes that go, and of those that lose their scale or their shift alone.
-        forms: `regauge.Forms` of the tensors.
-    """
-
-    gauge: Gauge
-    found: object
-    nodes_of: dict
-    gone: set
-    unscaled: set
-    unshifted: set
-    forms: object
-
-
-def choose(graph):
-    """The `Choice` for a graph, which is not changed."""
-    gauge, apart = Gauge(graph), {kind: [] for kind in ("scale", "sign", "shift")}
-    while True:
-        problem = Problem(gauge, apart)
-        try:
-            return _choice(graph, gauge, problem)
-        except Mixed as mixed:
-            problem.tell_apart(mixed, apart)
-
-
-class Problem:
-    """The equations of a gauge: what holds anyway as `systems`, and those of each affine node."""
-
-    def __init__(self, gauge, apart):
-        positive = gauge.scale.fixed + gauge.positive
-        spaces = {"scale": (gauge.scale, gauge.scale.fixed, REAL), "sign": (gauge.scale, positive, PARITY),
-                  "shift": (gauge.shift, gauge.shift.fixed, REAL)}
-        self.vectors, self.systems, self.equations = {}, {}, {name: {} for name in gauge.movable}
-        for place, (kind, (unknowns, fixed, field)) in enumerate(spaces.items()):
-            vectors = self.vectors[kind] = Vectors(kind, unknowns, fixed, field, apart[kind])
-            relations = [*unknowns.relations, *(each[place] for each in gauge.movable.values())]
-            found = vectors.equations(relations)
-            system = self.systems[kind] = System(field)
-            for equations in found[: len(unknowns.relations)]:
-                for equation in equations:
-                    system.add(equation)
-            for name, equations in zip(gauge.movable, found[len(unknowns.relations) :], strict=True):
-                self.equations[name][kind] = equations
-
-    def tell_apart(self, mixed, apart):
-        """Note which channels need vectors of their own."""
-        kind, number = mixed.unknown
-        apart[kind].append(self.vectors[kind].members[number][mixed.is_zero])
-
-    def items(self, names_of, kinds=("scale", "sign", "shift")):
-        """Items for `largest_set`: key → the equations of its nodes."""
-        return {key: {kind: [e for name in names for e in self.equations[name][kind]] for kind in kinds}
-                for key, names in names_of.items()}
-
-
-def _choice(graph, gauge, problem):
-    nodes_of, sizes = {}, likely_shapes(graph)
-    for name in gauge.movable:
-        node = graph[name]
-        nodes_of.setdefault(id(node.layer) if node.shared else name, []).append(name)
-    ops = {name: cost.operations_of(graph[name].attrs["affine"]) for name in gauge.movable}
-    elements = {name: cost.elements(sizes[graph[name].ref]) for name in gauge.movable}
-
-    def weight(names):
-        # The most batch norms, of these the most operations, of these the most bytes.
-        return (int(graph[names[0]].attrs["kind"] == "batch_norm"), sum(ops[name] for name in names),
-                sum(ops[name] * elements[name] for name in names))
-
-    found = largest_set(problem.items(nodes_of), problem.systems, {
-        key: weight(names) for key, names in nodes_of.items()})
-    gone = {name for key in found.chosen for name in nodes_of[key]}
-    systems, halves = found.systems, {}
-    for kinds in (("scale", "sign"), ("shift",)):
-        staying = {name: [name] for name in gauge.movable if name not in gone}
-        half = largest_set(problem.items(staying, kinds), systems, {name: (elements[name],) for name in staying})
-        systems = half.systems
-        halves[kinds[0]] = set(half.chosen)
-    values = [problem.vectors[kind].values(systems[kind].solution()) for kind in problem.vectors]
-    gone |= halves["scale"] & halves["shift"]  # of a layer that is called twice, one call
-    return Choice(
-        gauge, found, nodes_of, gone, halves["scale"] - gone, halves["shift"] - gone, forms(gauge, *values))
-
-
 def _carry_out(graph, choice, report):
     """Rewrite the graph, and say what was done."""
     consumers = graph.consumers()
@@ -133,7 +41,7 @@ def _carry_out(graph, choice, report):
     for node in gone:
         homes = _absorbers(graph, consumers, node, choice)
         report.did(RULE[node.attrs["kind"]], [node.label, *(each.label for each in homes)], "folded into " + (
-            " and ".join(each.label for each in homes) or "nothing: it does nothing"))
+            " and ".join(_told(each, choice) for each in homes) or "nothing: it does nothing"))
         if homes:
             homes[0].covers += node.covers
     for node in graph:
@@ -147,6 +55,10 @@ def _carry_out(graph, choice, report):
         node.attrs["affine"] = replace(node.attrs["affine"], scale=np.ones_like(node.attrs["affine"].scale))
     for node in unshifted:
         node.attrs["affine"] = replace(node.attrs["affine"], shift=np.zeros_like(node.attrs["affine"].shift))
+
+
+def _told(node, choice):
+    return node.label + (", with a border map" if node.name in choice.mapped else "")
 
 
 def _absorbers(graph, consumers, norm, choice):

@@ -12,8 +12,9 @@
     multiply                          s multiply, e = 0
     all else, inputs and outputs      s = 1, e = 0
 
-With log |s|, the sign of s and e as unknowns, all of these are linear, in three systems that know nothing of each other:
-a set of affine nodes can go together iff its equations hold together with the others.
+A layer that is called twice takes and makes one form in all its calls. With log |s|, the sign of s and e as unknowns,
+all of these are linear, in three systems that know nothing of each other: a set of affine nodes can go together iff its
+equations hold together with the others.
 
 Source: the condition of Yvinec et al. (arXiv 2203.14646), section 3, carried over to any graph, signs and padding.
 """
@@ -25,6 +26,9 @@ from tfold import reasons
 from tfold.graph.ir import Ref
 from tfold.passes.unknowns import Relation, Unknowns
 
+# A tensor that is stored shifted by r of its own spreads keeps 1/(r·ε) of its digits.
+DIGITS = 1e-3
+EPSILON = {"float64": 2.2e-16, "float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.8e-3}
 COMMUTING = ("nearest", "bilinear")  # interpolations that leave a constant image as it is
 
 
@@ -41,25 +45,31 @@ class Gauge:
 
     Args:
         graph: it is not changed.
-        relaxed: names of linear nodes whose zero padding may meet a shift, at the price of a border map.
+        tied: ids of layers whose calls are affine nodes that stay: one layer, so all calls take and make one form.
 
     Attributes:
         scale, shift: `Unknowns`; `log_scale_of` and `shift_of` give those of a tensor.
         positive: `(unknowns, Demand)`: scales that must be positive.
         movable: affine nodes that may go: name → its relations `(scale, sign, shift)`.
-        padded: name of a linear node with zero padding → the shifts of what it reads.
+        padded: name of a linear node with zero padding → `(unknowns, Demand)`: shifts that must be zero before it.
         walls: affine nodes that cannot go whatever the others do: name → Demand.
     """
 
-    def __init__(self, graph, relaxed=()):
-        self.graph, self.relaxed = graph, frozenset(relaxed)
+    def __init__(self, graph, tied=()):
+        self.graph, self.tied, self.first_calls = graph, frozenset(tied), {}
         self.scale, self.shift = Unknowns(), Unknowns()
         self.log_scale_of, self.shift_of = {}, {}
         self.positive, self.movable, self.padded, self.walls = [], {}, {}, {}
+        self.consumers = graph.consumers()
         for node in graph:
             self._node(node)
         for ref in graph.outputs:
             self._hold(ref, Demand(reasons.GRAPH_BOUNDARY, f"{graph[ref].label} is an output of the network"))
+
+    def no_shift_before(self, name):
+        """The `Relation` that a linear node with zero padding demands."""
+        unknowns, demand = self.padded[name]
+        return Relation((unknowns,), (1,), 0, demand)
 
     def _node(self, node):
         for ref in node.inputs:
@@ -102,21 +112,27 @@ class Gauge:
     def _mapped(self, node, x, function):
         self.log_scale_of[node.ref], self.shift_of[node.ref] = map(function, (self.log_scale_of[x], self.shift_of[x]))
 
+    def _tie(self, node, x):
+        """All calls of a layer read tensors of one form, and make such."""
+        first_x, first = self.first_calls.setdefault((id(node.layer), node.step), (x, node.ref))
+        demand = Demand(reasons.SHARED_WEIGHTS, f"{node.label} is called more than once", node.label)
+        for ref, other in ((x, first_x), (node.ref, first)):
+            self.scale.equate(self.log_scale_of[ref], self.log_scale_of[other], demand)
+            self.shift.equate(self.shift_of[ref], self.shift_of[other], demand)
+
     # One rule an op; False: a wall after all.
 
     def _linear(self, node, x):
-        if node.shared:
-            return False
         linear = node.map
         if linear.transposed:
             self._no_shift(x, Demand(
                 reasons.TRANSPOSED, f"{node.label} would need a bias that differs by pixel", node.label))
         elif linear.is_padded:
-            self.padded[node.name] = self.shift_of[x]
-            if node.name not in self.relaxed:
-                self._no_shift(x, Demand(
-                    reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {node.label}", node.label))
+            self.padded[node.name] = self.shift_of[x], Demand(
+                reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {node.label}", node.label)
         self._fresh(node.ref, linear.outputs)
+        if node.shared:
+            self._tie(node, x)
 
     def _affine(self, node, x):
         affine = node.attrs["affine"]
@@ -124,11 +140,19 @@ class Gauge:
             self.walls[node.name] = Demand(reasons.NOT_FINITE, "its variance is not positive")
             return False
         self._fresh(node.ref, node.shape[-1])
+        if id(node.layer) in self.tied:
+            self._tie(node, x)
         zeros = np.flatnonzero(affine.scale == 0)
         if len(zeros):
             self.walls[node.name] = Demand(
                 reasons.NOT_INVERTIBLE,
                 f"its scale is 0 {_in_channels(zeros)}, and what it reads, or makes, is needed elsewhere as it is")
+            return None
+        if len(self.consumers[x]) > 1 and np.abs(node.attrs.get("offset", 0)).max() > DIGITS / EPSILON[node.dtype]:
+            self.walls[node.name] = Demand(
+                reasons.IMPRECISE,
+                f"its β is up to {np.abs(node.attrs['offset']).max():.0e} times its γ, and what it reads is also read "
+                "elsewhere")
             return None
         s_x, s_y = self.log_scale_of[x], self.log_scale_of[node.ref]
         e_x, e_y = self.shift_of[x], self.shift_of[node.ref]
@@ -255,8 +279,6 @@ def _in_channels(numbers):
 def _wall_demand(node):
     if node.op == "input":
         return Demand(reasons.GRAPH_BOUNDARY, f"{node.label} is an input of the network", node.label)
-    if node.op == "linear":
-        return Demand(reasons.SHARED_WEIGHTS, f"{node.label} is called more than once", node.label)
     if node.op in ("activation", "alpha"):
         return Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} is not linear", node.label)
     if node.op == "opaque":

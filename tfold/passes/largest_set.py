@@ -1,9 +1,9 @@
 """The largest set of items whose equations all hold together, and why no set is larger.
 
-An item brings equations in several systems (scale, sign, shift). Items that need an unknown of their own go in any case;
-the others are searched, part by part, with everything that contradicts what was taken ruled out at once. The bound that
-people can check: groups of items of which, by the equations of one channel alone, or of each two alone, at most so many
-go together.
+An item brings equations in several systems (scale, sign, shift). Items that have an unknown of their own go in any
+case; the others are searched, part by part, with everything that contradicts what was taken ruled out at once. The
+bound that people can check: groups of items of which, by the equations of one channel alone, or of each two alone, at
+most so many go together.
 """
 from dataclasses import dataclass, field
 from itertools import permutations

@@ -128,7 +128,7 @@ class Planner:
         """The cost of a run of items as one layer, whose map is `linear`."""
         if holds_linear_layer(run):
             return self._cost_of_map(linear, run[0].source)
-        if not is_diagonal(linear):
+        if not linear.is_diagonal:
             raise Refusal(NO_LINEAR_LAYER)
         return 2 * cost.of_elements(cost.elements(self._shapes[run[0].source]), self.policy)
 
@@ -156,7 +156,3 @@ def holds_linear_layer(run):
     """Whether there is a convolution or dense layer in a run of items; without one, none comes out of it."""
     return any(node.op == "linear" for item in run for node in item.nodes())
 
-
-def is_diagonal(linear):
-    """Whether a map only scales and shifts each channel, as a batch norm does."""
-    return linear.is_pointwise and linear.groups == linear.inputs == linear.outputs and not linear.has_bias_map

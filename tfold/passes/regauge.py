@@ -46,10 +46,7 @@ def regauge(graph, forms, gone):
         forms: `Forms` of its tensors.
         gone: affine nodes that, in these forms, compute nothing.
 
-    Returns:
-        list of the nodes whose numbers have changed.
     """
-    changed = []
     for node in graph:
         if node.op not in ("linear", "affine"):
             continue
@@ -60,13 +57,11 @@ def regauge(graph, forms, gone):
             node.attrs["map"] = _mapped(node.map, before, after, graph.size(node.inputs[0], node.map.rank))
         else:
             node.attrs["affine"] = _chain(before, node.attrs["affine"], after)
-        node.intact = node.shared = False
-        changed.append(node)
+        node.intact = False
     graph.substitute({node.ref: node.inputs[0] for node in gone})
     for node in gone:
         graph.remove(node)
     graph.store({ref.node: form for ref, form in forms.of.items() if ref.node in graph.nodes})
-    return changed
 
 
 def _mapped(linear, before, after, size):
