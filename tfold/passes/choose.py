@@ -1,7 +1,7 @@
 """Which affine nodes of a graph go, and in which form each tensor is stored then.
 
 First the largest set that can go without adding anything. Then, where zero padding alone stands against one more, a
-border map, if that costs less than what would stay. Last, of those that stay, the scale or the shift alone.
+border map, if that costs less than the batch norm. Last, of those that stay, the scale or the shift alone.
 """
 from dataclasses import dataclass, field
 
@@ -159,7 +159,7 @@ class _Chooser:
         return found
 
     def _with_border_maps(self, choice, problem, relaxed):
-        """Let one more go where the border maps that this takes cost less than what would stay of it."""
+        """Let one more go where the border maps that this takes cost less than it does."""
         systems = _all_in(problem.systems, problem.items({key: self.nodes_of[key] for key in choice.found.chosen}))
         plain = sorted(relaxed, key=lambda name: self.elements[name], reverse=True)
         for key, names in sorted(self._staying(choice).items(), key=lambda each: self._weight(each[1]), reverse=True):
@@ -173,19 +173,15 @@ class _Chooser:
                     more = _all_in(more, problem.items({name: [name]}))
                 except Contradiction:
                     mapped.add(name)
-            if self._cost_of_maps(mapped - choice.mapped) < self._cost_of_staying(choice, names):
+            if self._cost(mapped - choice.mapped) < sum(self.ops[name] * self._cost([name]) for name in names):
                 systems = _all_in(systems, problem.items({key: names}))
                 choice.gone.update(names)
                 choice.mapped |= mapped
         return _all_in(systems, problem.items({name: [name] for name in plain if name not in choice.mapped}))
 
-    def _cost_of_maps(self, names):
+    def _cost(self, names):
+        """Of an operation on each of these tensors."""
         return sum(cost.of_elements(self.elements[name], self.policy) for name in names)
-
-    def _cost_of_staying(self, choice, names):
-        return sum(
-            (self.ops[name] - ((name in choice.unscaled) + (name in choice.unshifted)) * (self.ops[name] > 1))
-            * cost.of_elements(self.elements[name], self.policy) for name in names)
 
 
 def _all_in(systems, items):
