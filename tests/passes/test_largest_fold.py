@@ -15,7 +15,7 @@ from tfold.algebra.linear_map import LinearMap
 from tfold.graph import shapes
 from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.run import run
-from tfold.passes.figures import batch_norms
+from tfold.passes.figures import batch_norms, figures
 from tfold.passes.report import Report
 
 SETTINGS = {"max_examples": 250, "suppress_health_check": [HealthCheck.too_slow]}
@@ -217,8 +217,8 @@ def _consistent_mod_2(rows, count):
 
 
 def folded(graph):
-    after, report = graph.copy(), Report()
-    passes.run((passes.fold_batch_norm,), after, report, passes.Options())
+    after, report = graph.copy(), Report(before=figures(graph))
+    passes.run((passes.absorb, passes.fold_batch_norm), after, report, passes.Options())
     return after, report
 
 

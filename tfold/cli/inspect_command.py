@@ -16,6 +16,7 @@ def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choic
     source = common.load(model, allow_unsafe, custom_objects)
     from tfold import folding
     from tfold.graph.capture import capture
+    from tfold.passes.explain import fates
 
     captured = capture(source)
     report = folding.fold_plan(source, **choices)
@@ -24,7 +25,9 @@ def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choic
         ops[node.op] = ops.get(node.op, 0) + 1
     walls = sorted({type(node.layer).__name__ for node in captured if node.op == "opaque"})
     alphas = {node.label: node.attrs["alpha"] for node in captured if node.op == "alpha"}
-    document = {"input": model, "ops": ops, "unknown_layers": walls, "alphas": alphas}
+    norms = fates(captured, report)
+    document = {"input": model, "ops": ops, "unknown_layers": walls, "alphas": alphas, "batch_norms": [
+        {"name": name, "goes": goes, "why": why} for name, goes, why in norms]}
     common.write_json("inspect", {**document, "report": report.to_json()})
     if graph:
         common.say(str(captured), as_json)
@@ -33,6 +36,8 @@ def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choic
         common.say("kept as is   " + ", ".join(walls), as_json)
     if alphas:
         common.say("α            " + ", ".join(f"{name} {alpha:.3f}" for name, alpha in alphas.items()), as_json)
+    for name, goes, why in norms:
+        common.say(f"batch norm   {name} {'goes' if goes else 'stays'}: {why}", as_json)
     common.say(str(report), as_json)
     next_step = common.fold_line(model, choices, common.model_words(allow_unsafe, custom_objects))
     common.say(f"nothing written; next: {next_step}", as_json)

@@ -5,14 +5,9 @@ refused. `run` checks the IR's rules after each.
 """
 from dataclasses import dataclass
 
+from tfold.passes.absorb import absorb
 from tfold.passes.canonicalize import (
-    absorb_padding,
-    drop_identities,
-    drop_unread,
-    explain_padding,
-    settle_alphas,
-    split_weights,
-)
+    absorb_padding, drop_identities, drop_unread, explain_padding, settle_alphas, split_weights)
 from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
@@ -55,13 +50,16 @@ def until_settled(*passes):
     return rounds
 
 
-# Padding before the batch norms: a shift must see the zeros that it would meet. Batch norms before merging: they stand
-# between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch norm.
-BATCH_NORM_PASSES = (split_weights, absorb_padding, fold_batch_norm, cheapest_form, drop_zero_biases, explain_padding)
+# Padding before the batch norms: a shift must see the zeros that it would meet; in front of them, one number as padding
+# costs less than a border map. Batch norms before merging: they stand between the layers that merge. And again:
+# x + conv(x) is one layer after merging, which can take a batch norm.
+LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
+BATCH_NORM_PASSES = (split_weights, absorb_padding, absorb, fold_batch_norm, *LAST_PASSES)
 MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    split_weights, until_settled(absorb_padding, fold_batch_norm, pool_first, pad_value, merge_linear), cheapest_form,
-    drop_zero_biases, explain_padding)
+    split_weights,
+    until_settled(absorb_padding, absorb, pad_value, fold_batch_norm, pool_first, merge_linear),
+    *LAST_PASSES)
 
 
 def run(passes, graph, report, options):

@@ -9,7 +9,7 @@ It stands in nobody's way, so it comes first: what is left is chosen for the who
 RULE = {"batch_norm": "fold_batch_norm", "arithmetic": "fold_arithmetic"}
 
 
-def absorb(graph, report):
+def absorb(graph, report, options):
     """Fold every affine node that a neighbour can absorb."""
     folding = True
     while folding:  # two batch norms that have become one may have a neighbour that neither had alone

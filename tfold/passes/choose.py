@@ -24,7 +24,7 @@ class Choice:
         gauge: what the layers demand.
         found: the `LargestSet`, of keys; `nodes_of` says which nodes a key stands for: the calls of one layer.
         gone: names of nodes that go.
-        mapped: names of linear nodes that get a border map.
+        maps: name of a node that goes → names of the linear nodes that it gives a border map.
         unscaled, unshifted: names of nodes that stay and lose their scale, or their shift.
         forms: in which form each tensor is stored.
     """
@@ -33,7 +33,7 @@ class Choice:
     found: LargestSet
     nodes_of: dict
     gone: set
-    mapped: set = field(default_factory=set)
+    maps: dict = field(default_factory=dict)
     unscaled: set = field(default_factory=set)
     unshifted: set = field(default_factory=set)
     forms: Forms | None = None
@@ -124,7 +124,7 @@ class _Chooser:
         if relaxed and len(gone) < len(problem.gauge.movable):
             wider = Problem(problem.gauge, problem.apart, relaxed)
             with_maps = self._with_border_maps(choice, wider, relaxed)
-            if choice.mapped:
+            if choice.maps:
                 problem, systems = wider, self._halves(choice, wider, with_maps)
         choice.forms = problem.forms(systems)
         return choice
@@ -161,6 +161,7 @@ class _Chooser:
     def _with_border_maps(self, choice, problem, relaxed):
         """Let one more go where the border maps that this takes cost less than it does."""
         systems = _all_in(problem.systems, problem.items({key: self.nodes_of[key] for key in choice.found.chosen}))
+        all_mapped = set()
         plain = sorted(relaxed, key=lambda name: self.elements[name], reverse=True)
         for key, names in sorted(self._staying(choice).items(), key=lambda each: self._weight(each[1]), reverse=True):
             try:
@@ -173,11 +174,12 @@ class _Chooser:
                     more = _all_in(more, problem.items({name: [name]}))
                 except Contradiction:
                     mapped.add(name)
-            if self._cost(mapped - choice.mapped) < sum(self.ops[name] * self._cost([name]) for name in names):
+            if self._cost(mapped - all_mapped) < sum(self.ops[name] * self._cost([name]) for name in names):
                 systems = _all_in(systems, problem.items({key: names}))
                 choice.gone.update(names)
-                choice.mapped |= mapped
-        return _all_in(systems, problem.items({name: [name] for name in plain if name not in choice.mapped}))
+                choice.maps |= dict.fromkeys(names, mapped - all_mapped)
+                all_mapped |= mapped
+        return _all_in(systems, problem.items({name: [name] for name in plain if name not in all_mapped}))
 
     def _cost(self, names):
         """Of an operation on each of these tensors."""

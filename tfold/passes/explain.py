@@ -148,3 +148,26 @@ def _bound(graph, group, choice):
 def _number(node, channel):
     affine = node.attrs["affine"]
     return {"channel": channel, "scale": float(affine.scale[channel]), "shift": float(affine.shift[channel])}
+
+
+def fates(graph, report):
+    """What becomes of each batch norm of a network: `(label, goes, why)`, in the network's order.
+
+    Args:
+        graph: as it was captured.
+        report: of its fold.
+    """
+    stays = {label: entry for entry in report.refusals if entry.rule == "fold_batch_norm" for label in entry.nodes}
+    found = {}
+    for node in graph:
+        if not (node.attrs.get("kind") == "batch_norm" or node.attrs.get("batch_norms")):
+            continue
+        if node.label in stays:
+            entry = stays[node.label]
+            found[node.label] = False, f"{entry.reason}: {entry.detail}"
+        else:
+            # What took another one in says so under both names.
+            done = (entry.detail for entry in report.folded
+                    if node.label in entry.nodes and entry.detail != f"folded into {node.label}")
+            found[node.label] = True, next(done, "no output depends on it")
+    return [(label, goes, why) for label, (goes, why) in found.items()]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfold import reasons
 from tfold.passes import explain
-from tfold.passes.absorb import RULE, absorb
+from tfold.passes.absorb import RULE
 from tfold.passes.choose import choose
 from tfold.passes.figures import batch_norms
 from tfold.passes.regauge import regauge
@@ -22,8 +22,7 @@ from tfold.passes.regauge import regauge
 
 def fold_batch_norm(graph, report, options):
     """Fold all that can go together; say why for each that stays."""
-    total = batch_norms(graph)
-    absorb(graph, report)
+    total = report.before.batch_norms if report.before else batch_norms(graph)
     choice = choose(graph, options.cost) if any(node.op == "affine" for node in graph) else None
     if report.largest_fold is None:
         report.largest_fold = explain.largest_fold(graph, total, choice)
@@ -40,13 +39,12 @@ def _carry_out(graph, choice, report):
     gone = [graph[name] for name in choice.gone]
     for node in gone:
         homes = _absorbers(graph, consumers, node, choice)
-        report.did(RULE[node.attrs["kind"]], [node.label, *(each.label for each in homes)], "folded into " + (
-            " and ".join(_told(each, choice) for each in homes) or "nothing: it does nothing"))
+        report.did(RULE[node.attrs["kind"]], [node.label, *(each.label for each in homes)], _told(node, homes, choice))
         if homes:
             homes[0].covers += node.covers
     for node in graph:
         if node.op == "affine" and node.name not in choice.gone:
-            refusal = explain.refusal(graph, node, choice)
+            refusal = report.explained.setdefault(node.label, explain.refusal(graph, node, choice))
             report.refused(RULE[node.attrs["kind"]], [node.label], refusal.reason, refusal.detail)
     unscaled, unshifted = ([graph[name] for name in names] for names in (choice.unscaled, choice.unshifted))
     regauge(graph, choice.forms, gone)
@@ -57,8 +55,12 @@ def _carry_out(graph, choice, report):
         node.attrs["affine"] = replace(node.attrs["affine"], shift=np.zeros_like(node.attrs["affine"].shift))
 
 
-def _told(node, choice):
-    return node.label + (", with a border map" if node.name in choice.mapped else "")
+def _told(norm, homes, choice):
+    if not homes:
+        return "it does nothing"
+    maps = choice.maps.get(norm.name, ())
+    return "folded into " + ", ".join(
+        each.label + (" (with a border map)" if each.name in maps else "") for each in homes)
 
 
 def _absorbers(graph, consumers, norm, choice):

@@ -7,6 +7,7 @@ number for all channels; otherwise, or where that is cheaper, `merge_linear` rep
 """
 from dataclasses import replace
 
+from tfold.algebra.linear_map import same_padding
 from tfold.graph import shapes
 from tfold.graph.ir import Node
 from tfold.passes import cost
@@ -47,6 +48,9 @@ def _pays(graph, node, conv, policy):
     shape = graph.shape(node.inputs[0])
     if shape is None:
         return False
+    size = shape[1:-1]
+    if None not in size and conv.map.padding != same_padding(size, conv.map.extent, conv.map.strides):
+        return True  # a layer pads in any case
     padded = shapes.infer("pad", {"padding": conv.map.padding}, [shape])
     padding = cost.of_elements(cost.elements(padded), policy, "pad")
     staying = cost.of_affine(node.attrs["affine"], cost.elements(shape), policy)

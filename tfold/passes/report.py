@@ -48,7 +48,9 @@ class Report:
     """The result of a fold, in data; `str(report)` is the text for people.
 
     `homes` maps the name of every original layer that was not dropped to the layer of the folded model it lives in now;
-    where layers of several nested models bear one name, their paths ("encoder/dense").
+    where layers of several nested models bear one name, their paths ("encoder/dense"). `largest_fold` says how many
+    batch norms can go, and proves it. `explained` has the reason for each refused one from when it was first met:
+    later, what it competed with is gone.
     """
 
     entries: list = field(default_factory=list)
@@ -57,6 +59,7 @@ class Report:
     homes: dict = field(default_factory=dict)
     verification: object = None
     largest_fold: object = None
+    explained: dict = field(default_factory=dict)
 
     def did(self, rule, nodes, detail):
         self.entries.append(Entry(rule, tuple(nodes), None, detail))
@@ -87,6 +90,7 @@ class Report:
             "folded": [asdict(entry) for entry in self.folded],
             "refused": [asdict(entry) for entry in self.refusals],
             "homes": self.homes,
+            "largest_fold": self.largest_fold and asdict(self.largest_fold),
             "verification": self.verification and self.verification.to_json(),
         }
 
@@ -103,6 +107,8 @@ class Report:
                 lines.append(f"{name:<12} {_number(old):>14} → {_number(new)}")
             if self.before.uncounted:
                 lines.append(f"             MACs go without {', '.join(self.before.uncounted)}")
+        if self.largest_fold and self.largest_fold.total:
+            lines.append(str(self.largest_fold))
         for title, entries in (("folded", self.folded), ("refused", self.refusals)):
             lines.append(f"{title} ({len(entries)})")
             lines += [f"  {entry}" for entry in entries]
