@@ -10,7 +10,6 @@ TRANSPOSED = "transposed convolution"
 UNKNOWN_LAYER = "unknown layer"
 GRAPH_BOUNDARY = "input or output of the network"
 NOT_FINITE = "not finite"
-NO_NEIGHBOUR = "no linear neighbour"
 PIXELS_MOVE = "pixels move between"
 NO_LINEAR_LAYER = "no linear layer"
 DIFFERENT_SHAPES = "shapes do not match"
@@ -32,7 +31,6 @@ MEANING = {
     UNKNOWN_LAYER: "tfold does not know what this layer computes, so it is kept as it is",
     GRAPH_BOUNDARY: "the tensor is an input or output of the network and must keep its values",
     NOT_FINITE: "the folded weights would not be finite numbers",
-    NO_NEIGHBOUR: "no convolution or dense layer stands directly before or behind",
     PIXELS_MOVE: "a layer that cuts, repeats or rearranges pixels stands between, which no convolution does",
     NO_LINEAR_LAYER: "pooling, slices and sums alone do not become a convolution or dense layer",
     DIFFERENT_SHAPES: "the layers' outputs differ in shape",

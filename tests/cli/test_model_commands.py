@@ -41,9 +41,13 @@ def test_inspect_tells_what_would_fold_and_writes_nothing(here, files, tmp_path,
     monkeypatch.chdir(tmp_path)
     ended = here("inspect", files / "small.keras", "--graph")
     assert ended.code == 0
-    for words in ("linear 4", "conv → bn: folded into conv", "expand → project → head: merged", "nothing written"):
+    for words in ("linear 4", "batch norm   bn goes: folded into conv", "1 of 1 batch norms can go",
+                  "conv → bn: folded into conv", "expand → project → head: merged", "nothing written"):
         assert words in ended.out
-    report = here("inspect", files / "small.keras", "--json").document["report"]
+    document = here("inspect", files / "small.keras", "--json").document
+    assert document["batch_norms"] == [{"name": "bn", "goes": True, "why": "folded into conv"}]
+    report = document["report"]
+    assert report["largest_fold"]["largest"] == report["largest_fold"]["at_most"] == 1
     assert report["before"]["batch_norms"] == 1 and report["after"]["batch_norms"] == 0
     assert report["after"]["depth"] == 2
     unchanged()

@@ -22,24 +22,14 @@ def _batch_norm(layer, call):
         return None
     if getattr(layer, "renorm", False) or getattr(layer, "virtual_batch_size", None):
         return None  # tf_keras: they train in ways that a folded or a new batch norm would not go on with
-    affine = from_batch_norm(
-        numpy(layer.moving_mean),
-        numpy(layer.moving_variance),
-        layer.epsilon,
-        numpy(layer.gamma) if layer.scale else None,
-        numpy(layer.beta) if layer.center else None,
-    )
-    attrs = {"affine": affine, "kind": "batch_norm", "offset": _offset(layer)}
+    gamma = numpy(layer.gamma).astype(np.float64) if layer.scale else None
+    beta = numpy(layer.beta).astype(np.float64) if layer.center else None
+    affine = from_batch_norm(numpy(layer.moving_mean), numpy(layer.moving_variance), layer.epsilon, gamma, beta)
+    attrs = {"affine": affine, "kind": "batch_norm"}
+    if beta is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            attrs["offset"] = np.where(beta == 0, 0.0, beta / (1.0 if gamma is None else gamma))
     return [Step("affine", attrs, call.out_shapes)]
-
-
-def _offset(layer):
-    """β ÷ γ: how far the output is shifted, in units of how far it spreads."""
-    n = layer.moving_mean.shape[0]
-    beta = numpy(layer.beta).astype(np.float64) if layer.center else np.zeros(n)
-    gamma = numpy(layer.gamma).astype(np.float64) if layer.scale else np.ones(n)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(beta == 0, 0.0, beta / gamma)
 
 
 def _rescaling(layer, call):

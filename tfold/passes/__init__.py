@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from tfold.passes.absorb import absorb
 from tfold.passes.canonicalize import (
-    absorb_padding, drop_identities, drop_unread, explain_padding, settle_alphas, split_weights)
+    absorb_padding,
+    drop_identities,
+    drop_unread,
+    explain_padding,
+    settle_alphas,
+    split_weights,
+)
 from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.fold_batch_norm import fold_batch_norm
