@@ -62,8 +62,14 @@ def _merge(kind):
 
 def _pad(node, inputs, size, settings, family):
     padding, value = node.attrs["padding"], node.attrs["value"]
+    zeros = _of_rank(family, "ZeroPadding", len(padding))(_one_or_all(padding), **settings)
+    if np.ndim(value):
+        ring = np.pad(np.zeros([1, *size, 1]), [(0, 0), *padding, (0, 0)], constant_values=1.0) * value
+        padded = family.keras.Input(batch_shape=node.shape, dtype=inputs[0].dtype)
+        border = operations.of(family).constant_added(f"{settings['name']}_border", ring, padded)
+        return lambda x: border(zeros(x))
     if value == 0:
-        return _of_rank(family, "ZeroPadding", len(padding))(_one_or_all(padding), **settings)
+        return zeros
     width = [[0, 0], *map(list, padding), [0, 0]]
     return operations.of(family).padded(settings["name"], width, value, inputs[0])
 

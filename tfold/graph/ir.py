@@ -19,7 +19,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     slice         start, stop                                 channels of the last axis
     pool          kind, window, strides, padding, keepdims    "max" or "average" (of what is there, without padding);
                                                               window None: global, keepdims: its axes stay, as 1
-    pad           padding, value                              (before, after) for each spatial axis
+    pad           padding, value                              (before, after) for each spatial axis; with a number, or
+                                                              an array of one for each channel
     crop          cropping                                    (before, after) for each spatial axis
     upsample      factors, interpolation                      a factor for each spatial axis; "nearest", "bilinear"…
     reshape       shape                                       without the batch; at most one axis is None

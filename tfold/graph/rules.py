@@ -2,7 +2,7 @@
 
 `Graph.validate` asks for them after every pass; which shape an op makes of which is the business of `shapes`.
 """
-from math import isfinite
+import numpy as np
 
 from tfold.errors import TfoldError
 from tfold.graph.shapes import spatial_rank
@@ -134,8 +134,9 @@ def _pool(attrs, shape):
 
 
 def _pad(attrs, shape):
-    if not isfinite(attrs["value"]):
-        return "Padding is with a finite number"
+    value = attrs["value"]
+    if not np.isfinite(value).all() or np.shape(value) not in ((), (None if shape is None else shape[-1],)):
+        return "Padding is with a finite number, or one a channel"
     return _pairs(attrs["padding"], _rank_or(shape, attrs["padding"]), "Padding")
 
 

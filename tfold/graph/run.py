@@ -145,7 +145,9 @@ def _pool(node, x):
 
 
 def _pad(node, x):
-    return np.pad(x, [(0, 0), *node.attrs["padding"], (0, 0)], constant_values=node.attrs["value"])
+    value = np.asarray(node.attrs["value"])  # padding with zeros, of what differs from it
+    return np.pad(x - value, [(0, 0), *node.attrs["padding"], (0, 0)]) + value if value.any() else np.pad(
+        x, [(0, 0), *node.attrs["padding"], (0, 0)])
 
 
 def _crop(node, x):

@@ -1,4 +1,5 @@
 """The text form of a node: one line for people."""
+import numpy as np
 
 
 def line(node):
@@ -12,6 +13,12 @@ def line(node):
 
 def _times(numbers):
     return "×".join("?" if n is None else str(n) for n in numbers)
+
+
+def _of(value):
+    if np.ndim(value):
+        return " of one value a channel"
+    return f" of {value:g}" if value else ""
 
 
 def _padding(pairs):
@@ -45,7 +52,7 @@ _DETAILS = {
     "concat": lambda attrs: f" axis {attrs['axis']}",
     "slice": lambda attrs: f" {attrs['start']}:{attrs['stop']}",
     "pool": _pool,
-    "pad": lambda attrs: f" {attrs['padding']}" + (f" of {attrs['value']:g}" if attrs["value"] else ""),
+    "pad": lambda attrs: f" {attrs['padding']}" + _of(attrs["value"]),
     "crop": lambda attrs: f" {attrs['cropping']}",
     "upsample": lambda attrs: f" {attrs['interpolation']} {_times(attrs['factors'])}",
     "permute": lambda attrs: f" {attrs['axes']}",

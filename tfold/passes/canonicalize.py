@@ -71,7 +71,7 @@ def absorb_padding(graph, report, options):
     """A zero padding layer in front of a convolution becomes the convolution's padding."""
     consumers = graph.consumers()
     for pad in graph:
-        if pad.op != "pad" or pad.attrs["value"] != 0:
+        if pad.op != "pad" or np.any(pad.attrs["value"]):
             continue
         readers = consumers[pad.ref]
         rank = len(pad.attrs["padding"])

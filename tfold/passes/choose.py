@@ -24,7 +24,8 @@ class Choice:
         gauge: what the layers demand.
         found: the `LargestSet`, of keys; `nodes_of` says which nodes a key stands for: the calls of one layer.
         gone: names of nodes that go.
-        maps: name of a node that goes → names of the linear nodes that it gives a border map.
+        maps: name of a node that goes → names of the nodes that it gives a border map.
+        dear: key → names of the nodes that would need a border map, which costs more than what it would save.
         unscaled, unshifted: names of nodes that stay and lose their scale, or their shift.
         forms: in which form each tensor is stored.
     """
@@ -34,6 +35,7 @@ class Choice:
     nodes_of: dict
     gone: set
     maps: dict = field(default_factory=dict)
+    dear: dict = field(default_factory=dict)
     unscaled: set = field(default_factory=set)
     unshifted: set = field(default_factory=set)
     forms: Forms | None = None
@@ -149,12 +151,12 @@ class _Chooser:
         return systems
 
     def _may_have_border_maps(self):
-        """Linear nodes with zero padding that could have one: not if their size is open."""
+        """Nodes that pad with zeros and could have one: not if their size is open."""
         found = []
         for name in self.problem.gauge.padded:
             node = self.graph[name]
-            size = self.graph.size(node.inputs[0], node.map.rank)
-            if not node.shared and node.map.padding is not None and None not in size:
+            is_open = None in self.graph.shape(node.inputs[0])[1:-1]
+            if not is_open and not node.shared and (node.op == "pad" or node.map.padding is not None):
                 found.append(name)
         return found
 
@@ -179,6 +181,8 @@ class _Chooser:
                 choice.gone.update(names)
                 choice.maps |= dict.fromkeys(names, mapped - all_mapped)
                 all_mapped |= mapped
+            else:
+                choice.dear[key] = mapped
         return _all_in(systems, problem.items({name: [name] for name in plain if name not in all_mapped}))
 
     def _cost(self, names):

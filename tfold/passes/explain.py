@@ -75,7 +75,17 @@ def refusal(graph, node, choice):
             each not in choice.nodes_of[key])]
         demand = _competition(graph, node, others, kind, contradiction.channel) if others else _nearest(
             contradiction.sources)
+        demand = demand._replace(detail=demand.detail + _price(graph, choice.dear.get(key, ())))
     return Refusal(demand.reason, demand.detail + _rest(node, choice))
+
+
+def _price(graph, dear):
+    if not dear:
+        return ""
+    kinds = {"pad": "padding with a number for each channel", "linear": "a border map"}
+    names = sorted(dear)
+    what = " and ".join(dict.fromkeys(kinds[graph[name].op] for name in names))
+    return f"; {what} at {_some([graph[name].label for name in names], NAMED)} would cost more than it does"
 
 
 def _rest(node, choice):

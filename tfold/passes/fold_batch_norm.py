@@ -39,7 +39,7 @@ def _carry_out(graph, choice, report):
     gone = [graph[name] for name in choice.gone]
     for node in gone:
         homes = _absorbers(graph, consumers, node, choice)
-        report.did(RULE[node.attrs["kind"]], [node.label, *(each.label for each in homes)], _told(node, homes, choice))
+        report.did(RULE[node.attrs["kind"]], [node.label], _told(node, homes, choice))
         if homes:
             homes[0].covers += node.covers
     for node in graph:

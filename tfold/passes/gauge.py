@@ -51,7 +51,7 @@ class Gauge:
         scale, shift: `Unknowns`; `log_scale_of` and `shift_of` give those of a tensor.
         positive: `(unknowns, Demand)`: scales that must be positive.
         movable: affine nodes that may go: name → its relations `(scale, sign, shift)`.
-        padded: name of a linear node with zero padding → `(unknowns, Demand)`: shifts that must be zero before it.
+        padded: name of a node that pads with zeros → `(unknowns, Demand)`: shifts that must be zero before it.
         walls: affine nodes that cannot go whatever the others do: name → Demand.
     """
 
@@ -67,7 +67,7 @@ class Gauge:
             self._hold(ref, Demand(reasons.GRAPH_BOUNDARY, f"{graph[ref].label} is an output of the network"))
 
     def no_shift_before(self, name):
-        """The `Relation` that a linear node with zero padding demands."""
+        """The `Relation` that a node which pads with zeros demands."""
         unknowns, demand = self.padded[name]
         return Relation((unknowns,), (1,), 0, demand)
 
@@ -211,10 +211,10 @@ class Gauge:
             reasons.NEGATIVE_SCALE, f"{node.label} {does}, which a negative scale turns round", node.label)))
 
     def _pad(self, node, x):
-        if node.attrs["value"]:
+        if np.any(node.attrs["value"]):
             return False
-        self._no_shift(x, Demand(
-            reasons.BORDER_NOT_EXACT, f"its shift would meet the zeros of {node.label}", node.label))
+        self.padded[node.name] = self.shift_of[x], Demand(
+            reasons.BORDER_NOT_EXACT, f"its shift would meet the zeros of {node.label}", node.label)
         self._same(node, x)
 
     def _crop(self, node, x):

@@ -48,6 +48,8 @@ def regauge(graph, forms, gone):
 
     """
     for node in graph:
+        if node.op == "pad" and node.ref in forms.of:
+            _pad_in_form(node, forms.of[node.ref])
         if node.op not in ("linear", "affine"):
             continue
         before, after = forms.decoding(node.inputs[0]), forms.encoding(node.ref)
@@ -71,6 +73,14 @@ def _mapped(linear, before, after, size):
         else:
             linear = linear.fed_by(before)
     return linear if after is None else linear.scaled(after)
+
+
+def _pad_in_form(node, form):
+    """Padding with zeros pads with what they are stored as."""
+    if form.shift.any():
+        values = form.shift
+        node.attrs["value"] = float(values[0]) if (values == values[0]).all() else values
+        node.intact = False
 
 
 def _chain(*affines):
