@@ -9,7 +9,10 @@ from keras import layers
 import tfold
 from tfold import folding, passes
 from tfold.comparison import difference
+from tfold.graph.build import build_with_tensors
+from tfold.passes.report import Report
 from tfold.sampling import random_input
+from tfold.verification import Networks
 
 
 def network():
@@ -26,6 +29,7 @@ def sabotage(monkeypatch, spoil):
     """Let a pass that works right go wrong at the node that `spoil` picks."""
 
     def wrong(graph, report, options):
+        passes.absorb(graph, report, options)
         passes.fold_batch_norm(graph, report, options)
         for node in graph:
             spoil(node)
@@ -271,3 +275,44 @@ def test_a_sample_by_name(randomize):
     x = {"b": np.ones((2, 4), "float32"), "a": np.zeros((2, 4), "float32")}
     assert tfold.fold(model, sample=x).report.verification.worst.relative < 1e-5
     assert tfold.fold(model, sample=[x["a"], x["b"]]).report.verification.worst.relative < 1e-5
+
+
+def residual():
+    """The first tensor is read by a batch norm and by a sum, so that folding stores it in another form."""
+    x = keras.Input((16, 16, 3), name="image")
+    y = layers.Conv2D(4, 3, padding="same", name="first")(x)
+    z = layers.ReLU()(layers.BatchNormalization(name="norm", gamma_initializer=keras.initializers.Constant(1.5))(y))
+    y = layers.Add(name="sum")([y, layers.Conv2D(4, 3, padding="same", name="second")(z)])
+    y = layers.Conv2D(3, 1, name="third")(y)
+    return keras.Model(x, layers.GlobalAveragePooling2D()(layers.ReLU()(y)), name="victim")
+
+
+@pytest.mark.parametrize("place, spoil", [
+    ("first_scaled", lambda map: replace(map, bias=map.bias + np.array([0, 1e-3, 0, 0]))),
+    ("second_scaled", lambda map: replace(map, kernel=map.kernel * 1.001)),
+    ("second_scaled", lambda map: replace(map, padding=((2, 0), (1, 1)))),
+])
+def test_sabotage_at_a_tensor_that_is_stored_in_another_form_is_found(place, spoil, monkeypatch):
+    def spoiled(node):
+        if node.name == place:
+            node.attrs["map"] = spoil(node.map)
+
+    model = residual()
+    rng = np.random.default_rng(0)
+    model.get_layer("norm").set_weights([rng.uniform(0.5, 2, 4) for _ in range(4)])
+    assert tfold.fold(model).report.after.batch_norms == 0
+    sabotage(monkeypatch, spoiled)
+    with pytest.raises(tfold.ParityError, match=f"Received: {place}: relative difference"):
+        tfold.fold(model)
+
+
+def test_such_a_tensor_is_compared_in_float64_too():
+    model = residual()
+    graph = folding.capture(model)
+    folded = graph.copy()
+    passes.run(passes.BATCH_NORM_PASSES, folded, Report(), passes.Options())
+    both = Networks(model, False, graph, folded, build_with_tensors(folded), random_input(model))
+    for found in (both.in_float64(), both.layer_by_layer(), both.end_to_end()):
+        assert {"first_scaled", "second_scaled"} <= {each.node for each in found.compared}
+        assert found.parting is None
+    assert both.in_float64().worst.relative < 1e-12

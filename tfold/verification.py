@@ -121,8 +121,10 @@ class Networks:
             return None
         try:
             models = [build_with_tensors(graph, "float64") for graph in (self.original, self.folded)]
-            refs = [ref for ref in self.rewritten if ref in models[0].tensors]
-            before, after = (self._run_folded(refs, made) for made in models)
+            refs = [ref for ref in self.rewritten if self._original(ref) in models[0].tensors]
+            before = self._run_folded([self._original(ref) for ref in refs], models[0])
+            before[: len(refs)] = [self._stored(ref, value) for ref, value in zip(refs, before, strict=False)]
+            after = self._run_folded(refs, models[1])
         except Exception:  # a layer of the user's that works in its own precision only
             return None
         return replace(self._compared(refs, before, after, TOLERANCE["float64"]), how="compared in float64")
@@ -130,6 +132,7 @@ class Networks:
     def check_comparable(self):
         """Raise `BadInputError` if the original itself gives no numbers, or other numbers each time it is run."""
         again = self._guarded(lambda: execute(self.calls, self.inputs, family=self.family))
+        again |= _as_stored(self.folded, again)
         named = [(str(ref), ref) for ref in self.rewritten]
         for name, ref in [*named, *zip(output_names(self.model), self.original.outputs, strict=True)]:
             a, b = to_numpy(self.values[ref]), to_numpy(again[ref])
@@ -140,6 +143,13 @@ class Networks:
                     f"which gives {what} at {name}. Pass sample=, an input it is made for, or verify=False to go "
                     "without the check."
                 )
+
+    def _original(self, ref):
+        """The tensor of the original network that one of the folded one stands for."""
+        return Ref(self.folded.stored[ref.node][0]) if ref.node in self.folded.stored else ref
+
+    def _stored(self, ref, value):
+        return _in_form(self.folded.stored[ref.node][1], value) if ref.node in self.folded.stored else value
 
     def _outputs(self):
         """What the original network returns: its own word for it, not what was captured, unless α were settled."""
@@ -178,9 +188,13 @@ def _as_stored(folded, values):
     for name, (original, form) in folded.stored.items():
         value = values.get(Ref(original))
         if value is not None:
-            value = to_numpy(value)
-            stored[Ref(name)] = form(value.astype(np.float64)).astype(value.dtype)
+            stored[Ref(name)] = _in_form(form, value)
     return stored
+
+
+def _in_form(form, value):
+    value = to_numpy(value)
+    return form(value.astype(np.float64)).astype(value.dtype)
 
 
 @contextmanager
