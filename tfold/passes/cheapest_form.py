@@ -7,19 +7,19 @@ it is.
 """
 from tfold.algebra.linear_map import diagonal
 from tfold.passes import cost
-from tfold.passes.sizes import likely_shapes
 
 RULE = "cheapest_form"
 
 
 def cheapest_form(graph, report, options):
     """Mark every such batch norm."""
-    sizes = likely_shapes(graph)
     for node in graph:
         if node.op != "affine" or node.attrs["kind"] != "batch_norm" or "depthwise" in node.attrs:
             continue
-        affine, shape = node.attrs["affine"], sizes[node.ref]
-        if node.shared or not affine.is_finite or shape is None or len(shape) != 4:
+        affine, shape = node.attrs["affine"], node.shape
+        if node.shared or not affine.is_finite or affine.scale.size == 1:
+            continue
+        if shape is None or len(shape) != 4 or None in shape[1:]:
             continue
         staying = cost.of_affine(affine, cost.elements(shape), options.cost)
         if cost.of_map(diagonal(affine, 2), shape[1:-1], options.cost) < staying:

@@ -43,12 +43,13 @@ def depth(graph):
     longest = {}
     for node in graph:
         before = max((longest[ref.node] for ref in node.inputs), default=0)
-        longest[node.name] = before + _is_deep(node)
+        longest[node.name] = before + (is_linear_layer(node) or _is_unknown_linear(node))
     return max((longest[ref.node] for ref in graph.outputs), default=0)
 
 
-def _is_deep(node):
-    return (node.op == "linear" and not (node.map.is_depthwise and node.map.is_diagonal)) or _is_unknown_linear(node)
+def is_linear_layer(node):
+    """Whether a node counts in the depth: a linear one, unless it is a depthwise 1×1."""
+    return node.op == "linear" and not (node.map.is_depthwise and node.map.is_diagonal)
 
 
 def _is_unknown_linear(node):
@@ -63,6 +64,8 @@ def macs(graph):
     """Multiply-accumulates of all linear nodes for one input, without `uncounted`; None where a size is unknown."""
     total = 0
     for node in graph:
+        if node.attrs.get("depthwise"):
+            total += prod(node.shape[1:])  # its size is known, or it would have stayed a batch norm
         if node.op == "linear":
             # A transposed convolution spends its window on every pixel it reads, any other on every pixel it makes.
             shape = graph.shape(node.inputs[0]) if node.map.transposed else node.shape

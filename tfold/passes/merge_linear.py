@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from tfold.algebra.affine import Affine
 from tfold.passes.gather import gather_terms
-from tfold.passes.plan import Planner, holds_linear_layer
+from tfold.passes.plan import Planner, holds_linear_layer, holds_map
 from tfold.passes.regions import items_of
 from tfold.passes.symbolic import NUMBERS, carry, follow
 from tfold.passes.unmerged import unmerged
@@ -53,7 +53,7 @@ def _merge(graph, run, report, options):
     report.did(RULE, [node.label for node in nodes], detail)
     _take_over(last, nodes)
     last.inputs = (source,)
-    if not holds_linear_layer(run):
+    if not holds_map(run):
         kind = "batch_norm" if any(node.attrs.get("kind") == "batch_norm" for node in nodes) else "arithmetic"
         affine = Affine(linear.kernel.reshape(-1), linear.bias_or_zeros())
         last.op, last.attrs = "affine", {"affine": affine, "kind": kind}

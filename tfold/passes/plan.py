@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfold.passes import cost
+from tfold.passes.figures import is_linear_layer
 from tfold.passes.regions import chains_of
 from tfold.passes.sizes import likely_shapes
 from tfold.passes.symbolic import OUTLINES, carry, follow
@@ -130,6 +131,8 @@ class Planner:
             return self._cost_of_map(linear, run[0].source)
         if not linear.is_diagonal:
             raise Refusal(NO_LINEAR_LAYER)
+        if holds_map(run):
+            return self._cost_of_map(linear, run[0].source)
         return 2 * cost.of_elements(cost.elements(self._shapes[run[0].source]), self.policy)
 
     def _cost_of_map(self, linear, source):
@@ -153,6 +156,14 @@ class Planner:
 
 
 def holds_linear_layer(run):
-    """Whether there is a convolution or dense layer in a run of items; without one, none comes out of it."""
+    """Whether there is a convolution or dense layer in a run of items; without one, none comes out of it.
+
+    A depthwise 1×1 is none: it scales and shifts as a batch norm does.
+    """
+    return any(is_linear_layer(node) for item in run for node in item.nodes())
+
+
+def holds_map(run):
+    """Whether some node in a run of items is a linear one, be it only a depthwise 1×1."""
     return any(node.op == "linear" for item in run for node in item.nodes())
 
