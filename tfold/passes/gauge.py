@@ -24,7 +24,7 @@ import numpy as np
 
 from tfold import reasons
 from tfold.graph.ir import Ref
-from tfold.passes.unknowns import Relation, Unknowns
+from tfold.passes.unknowns import PIXELS, Relation, Unknowns, repeats
 
 # A tensor that is stored shifted by r of its own spreads keeps 1/(r·ε) of its digits.
 DIGITS = 1e-3
@@ -154,6 +154,11 @@ class Gauge:
                 f"its β is up to {np.abs(node.attrs['offset']).max():.0e} times its γ, and what it reads is also read "
                 "elsewhere")
             return None
+        pixels = repeats(self.shift_of[x])
+        if pixels > PIXELS:
+            self.walls[node.name] = Demand(
+                reasons.PIXELS_MOVE, f"it reads {pixels} pixels of each channel in one row, all of one form")
+            return None
         s_x, s_y = self.log_scale_of[x], self.log_scale_of[node.ref]
         e_x, e_y = self.shift_of[x], self.shift_of[node.ref]
         self.movable[node.name] = (
@@ -168,9 +173,8 @@ class Gauge:
         self.log_scale_of[node.ref] = self.log_scale_of[x]
         self.shift_of[node.ref] = self.shift.fresh(node.shape[-1])
         weights = node.attrs.get("weights", (1.0,) * len(node.inputs))
-        self.shift.relations.append(Relation(
-            (self.shift_of[node.ref], *(self.shift_of[ref] for ref in node.inputs)), (1, *(-w for w in weights)), 0,
-            demand))
+        terms = [(-weight, self.shift_of[ref]) for weight, ref in zip(weights, node.inputs, strict=True)]
+        self.shift.relate((1, self.shift_of[node.ref]), *terms, source=demand)
 
     def _concat(self, node, x):
         if node.attrs["axis"] == len(node.shape) - 1:
@@ -195,8 +199,7 @@ class Gauge:
                 self._hold(ref, demand)
         self._fresh(node.ref, channels)
         self._no_shift(node.ref, demand)
-        self.scale.relations.append(Relation(
-            (self.log_scale_of[node.ref], *factors), (1, *(-1 for _ in factors)), 0, demand))
+        self.scale.relate((1, self.log_scale_of[node.ref]), *((-1, each) for each in factors), source=demand)
 
     def _slice(self, node, x):
         self._mapped(node, x, lambda unknowns: unknowns[node.attrs["start"] : node.attrs["stop"]])

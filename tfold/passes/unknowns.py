@@ -8,6 +8,8 @@ import numpy as np
 
 from tfold.algebra.equations import Equation
 
+PIXELS = 256  # a feature map of more pixels, flattened, is not looked into: each pixel would be a vector
+
 
 class Relation(NamedTuple):
     """Σ coefficient · unknown = value, in each channel.
@@ -48,9 +50,18 @@ class Unknowns:
     def fix(self, unknowns, why):
         self.fixed.append((unknowns, why))
 
+    def relate(self, *terms, source):
+        """Σ coefficient · unknowns = 0, from `(coefficient, unknowns)`, whatever a pass chooses."""
+        coefficients, unknowns = zip(*terms, strict=True)
+        if max(map(repeats, unknowns)) > PIXELS:
+            for each in unknowns:
+                self.fix(each, source)
+        else:
+            self.relations.append(Relation(unknowns, coefficients, 0, source))
+
     def equate(self, a, b, source):
         if not np.array_equal(a, b):
-            self.relations.append(Relation((a, b), (1, -1), 0, source))
+            self.relate((1, a), (-1, b), source=source)
 
 
 class Vectors:
@@ -84,19 +95,19 @@ class Vectors:
     def equations(self, relations):
         """The vector equations of each relation: a list of lists. Call it once, with all relations."""
         parts = [(relation, rows) for relation in relations for rows in _without_repeats(relation)]
-        changed = True
+        whole, changed = {}, True
         while changed:
             changed = False
-            for relation, rows in parts:
-                changed |= self._refine(relation, rows)
-        order = np.argsort(self._label, kind="stable")
-        starts = np.flatnonzero(np.diff(self._label[order], prepend=-1))
-        self.members = {int(self._label[part[0]]): part for part in np.split(order, starts[1:])} if len(order) else {}
+            for i, (relation, rows) in enumerate(parts):
+                if i not in whole or self._vectors(relation, rows) != whole[i]:
+                    changed |= self._refine(relation, rows)
+                    whole[i] = self._vectors(relation, rows)
+        everything = np.arange(len(self._label))
+        self.members = {int(self._label[part[0]]): part for part in _split(everything, self._label)}
         found = {id(relation): [] for relation in relations}
         for relation, rows in parts:
-            classes = self._classes(relation, rows)
-            for k in range(classes.max(initial=-1) + 1):
-                found[id(relation)].append(self._equation(relation, rows[classes == k]))
+            for part in _split(rows, self._classes(relation, rows)):
+                found[id(relation)].append(self._equation(relation, part))
         return [found[id(relation)] for relation in relations]
 
     def values(self, solution):
@@ -116,6 +127,12 @@ class Vectors:
             key = _numbered(key * (len(self._label) + 2) + self._labels(unknowns[rows]) + 1)
         return key
 
+    def _vectors(self, relation, rows):
+        """The vectors that a part starts with: if they are as large as the part, all of it. Else, never the same."""
+        labels = [int(self._label[unknowns[rows[0]]]) for unknowns in relation.unknowns
+                  if self._anchor[unknowns[rows[0]]] < 0] if len(rows) else []
+        return labels if all(self._size[label] == len(rows) for label in labels) else object()
+
     def _refine(self, relation, rows):
         classes, changed = self._classes(relation, rows), False
         for unknowns in relation.unknowns:
@@ -127,9 +144,8 @@ class Vectors:
     def _relabel(self, ones, classes):
         """Unknowns of one label stay together only if they are all here, in one class."""
         pairs = _numbered(self._label[ones] * (len(ones) + 1) + classes)
-        order = np.argsort(pairs, kind="stable")
         changed = False
-        for part in np.split(ones[order], np.flatnonzero(np.diff(pairs[order])) + 1) if len(ones) else ():
+        for part in _split(ones, pairs):
             label = int(self._label[part[0]])
             if len(part) < self._size[label]:
                 new = len(self._size)
@@ -159,6 +175,11 @@ class Vectors:
                         frozenset(sources), rows)
 
 
+def repeats(unknowns):
+    """How often the same unknown stands in an array: the pixels of a flattened feature map."""
+    return int(np.unique(unknowns, return_counts=True)[1].max(initial=0))
+
+
 def _rows(values, rows, dtype):
     return np.full(len(rows), values, dtype) if np.ndim(values) == 0 else np.asarray(values)[rows].astype(dtype)
 
@@ -178,5 +199,10 @@ def _without_repeats(relation):
         repeat[place, order] = within
     if not repeat.any():
         return [rows]
-    keys = np.unique(repeat, axis=1, return_inverse=True)[1].reshape(-1)
-    return [rows[keys == k] for k in range(keys.max() + 1)]
+    return _split(rows, np.unique(repeat, axis=1, return_inverse=True)[1].reshape(-1))
+
+
+def _split(values, keys):
+    """`values` in parts of equal keys."""
+    order = np.argsort(keys, kind="stable")
+    return np.split(values[order], np.flatnonzero(np.diff(keys[order])) + 1) if len(keys) else []
