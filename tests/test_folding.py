@@ -139,14 +139,14 @@ def test_the_report_says_what_was_done_what_not_and_where_everything_is():
     x = keras.Input((8, 8, 3))
     y = layers.Conv2D(4, 3, name="conv")(x)
     y = layers.BatchNormalization(name="norm")(y)
-    y = layers.MaxPooling2D(name="pool")(layers.ReLU(name="relu")(y))
+    y = layers.MaxPooling2D(name="pool")(layers.ReLU(6.0, name="relu6")(y))
     y = layers.BatchNormalization(name="stays")(y)
     model = keras.Model(x, layers.Dropout(0.5)(layers.PReLU(name="prelu")(y)))
     report = tfold.fold(model).report
     [done], [refused] = report.folded, report.refusals
     assert (done.rule, done.nodes, done.reason) == ("fold_batch_norm", ("conv", "norm"), None)
-    assert refused.nodes == ("stays",)
-    assert refused.reason in tfold.folding.passes.report.MEANING
+    assert (refused.nodes, refused.reason) == (("stays",), reasons.ACTIVATION_BETWEEN)
+    assert refused.detail == "relu6 is not linear; prelu is an output of the network; a multiplication stays of it"
     assert report.homes["conv"] == report.homes["norm"] == "conv"
     assert report.homes["stays"] == "stays"
     text = str(report)

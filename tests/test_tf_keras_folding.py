@@ -64,6 +64,38 @@ def test_approximate_borders_are_reported(fold_checked):
     assert tfold.fold(model, policy="always").report.after.depth == 2
 
 
+def read_by_two_batch_norms(activation):
+    x = tf_keras.Input((8, 10, 3))
+    y = L.Conv2D(4, 3, padding="same")(x)
+    branches = [L.Conv2D(2, 1)(L.Activation(activation)(L.BatchNormalization(scale=False, name=name)(y)))
+                for name in "ab"]
+    return tf_keras.Model(x, L.Add()(branches))
+
+
+@pytest.mark.parametrize("activation, policy, kind", [
+    ("relu", "latency", "BatchNormalization"),  # an addition stays
+    ("relu6", "always", "BatchNormalization"), ("relu6", "latency", "DepthwiseConv2D")])
+def test_what_stays_of_a_batch_norm(activation, policy, kind, fold_checked, relative_difference, tmp_path):
+    result = fold_checked(read_by_two_batch_norms(activation), policy=policy)
+    [refused] = [each for each in result.report.refusals if each.rule == "fold_batch_norm"]
+    assert (refused.nodes, refused.reason) == (("b",), reasons.COMPETES)
+    assert type(result.model.get_layer("b")).__name__ == kind
+    result.model.save(tmp_path / "folded.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "folded.keras")
+    assert relative_difference(result.model, loaded, random_input(loaded, batch=2)) == 0
+
+
+def test_batch_norms_go_through_pools_padding_and_shared_layers(fold_checked, relative_difference, tmp_path):
+    conv, norm, x = L.Conv2D(4, 3, padding="same"), L.BatchNormalization(), tf_keras.Input((8, 10, 3))
+    y = L.Subtract()([L.ReLU()(norm(conv(t))) for t in (x, L.Conv2D(3, 1)(x))])
+    z = L.BatchNormalization()(L.ZeroPadding2D()(L.AveragePooling2D(2)(L.Conv2D(4, 3)(y))))
+    result = fold_checked(tf_keras.Model(x, L.ReLU()(L.BatchNormalization(scale=False)(L.MaxPooling2D()(z)))))
+    assert (result.report.before.batch_norms, result.report.after.batch_norms) == (3, 0)
+    result.model.save(tmp_path / "folded.keras")
+    loaded = tf_keras.models.load_model(tmp_path / "folded.keras")
+    assert relative_difference(result.model, loaded, random_input(loaded, batch=2)) == 0
+
+
 def test_a_loaded_model_folds_with_its_nested_parts(fold_checked, tmp_path):
     backbone = tf_keras.Sequential([
         tf_keras.Input((16, 16, 3)), L.ZeroPadding2D(), L.Conv2D(8, 3, 2, use_bias=False), L.BatchNormalization(),

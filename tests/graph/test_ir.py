@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from tfold.algebra.affine import Affine
 from tfold.algebra.linear_map import LinearMap
 from tfold.graph.ir import Graph, GraphError, Node, Ref
 
@@ -59,12 +60,25 @@ def test_substitute_follows_chains_to_the_end():
     assert graph.outputs == [Ref("x")]
 
 
+def test_tensors_in_another_form_have_another_name():
+    graph = small()
+    graph.add(Node("twice", "add", (Ref("dense"), Ref("dense"))))
+    graph.store({"dense": Affine(np.full(2, 2.0), np.ones(2))})
+    graph.validate()
+    assert list(graph.nodes) == ["x", "dense_scaled", "twice"]
+    assert graph.outputs == [Ref("dense_scaled")] and graph["twice"].inputs == (Ref("dense_scaled"),) * 2
+    graph.store({"dense_scaled": Affine(np.full(2, 3.0), np.zeros(2))})
+    [(name, (original, form))] = graph.stored.items()
+    assert (name, original, form(1.0).tolist()) == (graph.outputs[0].node, "dense", [9.0, 9.0])
+
+
 def test_a_copy_is_rewritten_alone():
     graph = small()
     other = graph.copy()
     other["dense"].op, other["dense"].attrs["map"] = "identity", None
     other.outputs.append(Ref("x"))
-    assert (graph["dense"].op, len(graph.outputs)) == ("linear", 1)
+    other.store({"dense": Affine(np.ones(2), np.ones(2))})
+    assert (graph["dense"].op, len(graph.outputs), graph.stored) == ("linear", 1, {})
     assert graph["dense"].map is not None
 
 
@@ -81,7 +95,9 @@ def test_the_text_form_tells_what_each_node_does():
         ("slide", "pool", {"kind": "max", "window": (3,), "strides": (1,), "padding": None}, image),
         ("mean", "pool", {"kind": "average", "window": None}, ((None, 2),)),
         ("zeros", "pad", {"padding": ((1, 0),), "value": 0.0}, image),
-        ("edge", "pad", {"padding": ((1, 0),), "value": -1.5}, image), ("cut", "crop", {"cropping": ((1, 0),)}, image),
+        ("edge", "pad", {"padding": ((1, 0),), "value": -1.5}, image),
+        ("edges", "pad", {"padding": ((1, 0),), "value": np.ones(2)}, image),
+        ("cut", "crop", {"cropping": ((1, 0),)}, image),
         ("grow", "upsample", {"factors": (2, 3), "interpolation": "nearest"}, image), ("wall", "opaque", {}, (None,)),
         ("conv", "linear", {"map": grouped}, image), ("up", "linear", {"map": transposed}, image),
     ):
@@ -93,7 +109,8 @@ def test_the_text_form_tells_what_each_node_does():
         "relu activation relu(x) → 8×6×2", "alpha alpha relu α=0.250(x) → 8×6×2", "join concat axis 3(x) → 8×6×2",
         "part slice 1:2(x) → 8×6×2", "turn permute (0, 2, 1)(x) → ?", "halve pool max 2×3(x) → 8×6×2",
         "slide pool max 3 strides (1,) padding same(x) → 8×6×2", "mean pool global average(x) → 2",
-        "zeros pad ((1, 0),)(x) → 8×6×2", "edge pad ((1, 0),) of -1.5(x) → 8×6×2", "cut crop ((1, 0),)(x) → 8×6×2",
+        "zeros pad ((1, 0),)(x) → 8×6×2", "edge pad ((1, 0),) of -1.5(x) → 8×6×2",
+        "edges pad ((1, 0),) of one value a channel(x) → 8×6×2", "cut crop ((1, 0),)(x) → 8×6×2",
         "grow upsample nearest 2×3(x) → 8×6×2", "wall opaque(x) → ?",
         "conv linear kernel 3×3×1×4 strides (2, 1) dilation (1, 2) padding same groups 2 bias map(x) → 8×6×2",
         "up linear kernel 2×1×4 strides (2,) transposed(x) → 8×6×2", "return dense"]

@@ -98,7 +98,9 @@ def test_attributes_and_tensors_are_counted(op):
     ("pool", {"window": None}, "no strides and no padding"), ("pool", {"strides": (2,)}, "a window and a stride"),
     ("pool", {"window": (2,), "strides": (2,)}, "a window and a stride"), ("pool", {"strides": (0, 1)}, "1 or more"),
     ("pool", {"padding": ((0, 0),)}, "Padding is"),
-    ("pad", {"value": np.inf}, "a finite number"), ("pad", {"padding": ((0, 0),)}, "Padding is"),
+    ("pad", {"value": np.inf}, "a finite number"), ("pad", {"value": np.ones(3)}, "or one a channel"),
+    ("pad", {"value": np.array([0, 1, np.nan, 0])}, "a finite number"), ("pad", {"value": np.ones((1, 4))}, "or one a"),
+    ("pad", {"padding": ((0, 0),)}, "Padding is"),
     ("pad", {"padding": ((0, 0), (-1, 1))}, "Padding is"), ("pad", {"padding": ((0, 0), (1,))}, "Padding is"),
     ("crop", {"cropping": ((0, 0), (-1, 0))}, "Cropping is"), ("crop", {"cropping": ((4, 4), (0, 0))}, "leaves some"),
     ("upsample", {"factors": (2,)}, "a factor of 1"), ("upsample", {"factors": (0, 2)}, "a factor of 1"),
@@ -126,6 +128,10 @@ def test_global_pools():
     graph_of("pool", GLOBAL, (None, 1, 1, 4)).validate()
     graph_of("pool", {**GLOBAL, "keepdims": False}, (None, 4)).validate()
     refused(graph_of("pool", GLOBAL, (None, 4)), "pool makes")
+
+
+def test_padding_with_a_number_for_each_channel():
+    graph_of("pad", {"value": np.arange(4.0)}).validate()
 
 
 def test_a_factor_may_be_open_or_one():

@@ -78,32 +78,57 @@ BEFORE = {
     "bn, conv, bn": (ODD, [L.BatchNormalization(), same(4), norm()], "Conv2D Add"),
     "bn, zero padding, conv": (ODD, [norm(), L.ZeroPadding2D(1), L.Conv2D(4, 3)], "Conv2D Add"),
     "bn, transposed": (ODD, [norm(), L.Conv2DTranspose(4, 3, name="up")], "BatchNormalization Conv2DTranspose",
-                       (reasons.TRANSPOSED, "bn"), (reasons.TRANSPOSED, "bn up")),
+                       (reasons.TRANSPOSED, "bn", "an addition"), (reasons.TRANSPOSED, "bn up")),
     "relu, bn, dense": (VECTOR, [L.ReLU(), norm(), L.Dense(4)], "ReLU Dense"),
 }
 
-STAYS = reasons.NO_NEIGHBOUR, "bn"
+MAXIMUM = reasons.NEGATIVE_SCALE, "bn", "a multiplication"
+BOUNDARY = reasons.GRAPH_BOUNDARY, "bn"
 
 # Between it and the convolution stands what has no weights.
 BESIDE = {
     "conv, average pool, bn": (EVEN, [same(4), L.AveragePooling2D(2), norm()], "Conv2D"),
     "conv, max pool, bn, relu": (EVEN, [same(4), L.MaxPooling2D(), norm(), L.ReLU()],
-                                 "Conv2D MaxPooling2D BatchNormalization ReLU", STAYS),
+                                 "Conv2D MaxPooling2D BatchNormalization ReLU", MAXIMUM),
+    "conv, max pool, bn of positive scale, relu": (
+        EVEN, [same(4), L.MaxPooling2D(), norm(scale=False), L.ReLU()], "Conv2D MaxPooling2D ReLU"),
+    "conv, max pool of one pixel, bn, relu": (
+        EVEN, [same(4), L.MaxPooling2D(1, 2), norm(), L.ReLU()], "Conv2D MaxPooling2D ReLU"),
     "conv, global max, bn, relu": (EVEN, [same(4), L.GlobalMaxPooling2D(), norm(), L.ReLU()],
-                                   "Conv2D GlobalMaxPooling2D BatchNormalization ReLU", STAYS),
-    "conv, zero padding, bn, relu": (EVEN, [same(4), L.ZeroPadding2D(), norm(), L.ReLU()],
-                                     "Conv2D ZeroPadding2D BatchNormalization ReLU", STAYS),
+                                   "Conv2D GlobalMaxPooling2D BatchNormalization ReLU", MAXIMUM),
+    "conv, global max, bn of positive scale, relu": (
+        EVEN, [same(4), L.GlobalMaxPooling2D(), norm(scale=False), L.ReLU()], "Conv2D GlobalMaxPooling2D ReLU"),
+    "conv, zero padding, bn, relu": (
+        EVEN, [same(4), L.ZeroPadding2D(), norm(), L.ReLU()], "Conv2D ZeroPadding2D Add ReLU"),
+    "conv, zero padding, bn, relu at an open size": (
+        (None, None, 4), [same(4), L.ZeroPadding2D(), norm(), L.ReLU()],
+        "Conv2D ZeroPadding2D BatchNormalization ReLU", (reasons.BORDER_NOT_EXACT, "bn", "an addition")),
+    "conv, zero padding, bn without shift, relu": (
+        EVEN, [same(4), L.ZeroPadding2D(), L.Rescaling([1.0, 2.0, -3.0, 4.0]), L.ReLU()], "Conv2D ZeroPadding2D ReLU"),
+    "conv, zero padding, bn, conv": (
+        EVEN, [same(4, name="a"), L.ZeroPadding2D(), norm(), L.Conv2D(3, 3, name="b")], "Conv2D Conv2D",
+        (reasons.BORDER_NOT_EXACT, "a b")),
     "conv, global average, bn, relu": (EVEN, [same(4), L.GlobalAveragePooling2D(), norm(), L.ReLU()],
-                                       "Conv2D GlobalAveragePooling2D BatchNormalization ReLU", STAYS),
-    "conv, upsampling, bn, relu": (EVEN, [same(4), L.UpSampling2D(), norm(), L.ReLU()],
-                                   "Conv2D UpSampling2D BatchNormalization ReLU", STAYS),
-    "conv, cropping, bn, relu": (EVEN, [same(4), L.Cropping2D(), norm(), L.ReLU()],
-                                 "Conv2D Cropping2D BatchNormalization ReLU", STAYS),
+                                       "Conv2D GlobalAveragePooling2D ReLU"),
+    "relu, global average, bn, dense": (
+        EVEN, [L.ReLU(), L.GlobalAveragePooling2D(), norm(), L.Dense(3)], "ReLU GlobalAveragePooling2D Dense"),
+    "conv, upsampling, bn, relu": (EVEN, [same(4), L.UpSampling2D(), norm(), L.ReLU()], "Conv2D UpSampling2D ReLU"),
+    "conv, bilinear upsampling, bn, relu": (
+        EVEN, [same(4), L.UpSampling2D(interpolation="bilinear"), norm(), L.ReLU()], "Conv2D UpSampling2D ReLU"),
+    "conv, bicubic upsampling, bn, relu": (
+        EVEN, [same(4), L.UpSampling2D(interpolation="bicubic"), norm(), L.ReLU()],
+        "Conv2D UpSampling2D BatchNormalization ReLU", (reasons.PIXELS_MOVE, "bn", "an addition")),
+    "conv, cropping, bn, relu": (EVEN, [same(4), L.Cropping2D(), norm(), L.ReLU()], "Conv2D Cropping2D ReLU"),
     "conv, flatten, bn, relu": (EVEN, [same(4), L.Flatten(), norm(), L.ReLU()],
-                                "Conv2D Flatten BatchNormalization ReLU", STAYS),
-    "bn, flatten, dense": (EVEN, [norm(), L.Flatten(), L.Dense(3)], "BatchNormalization Flatten Dense", STAYS),
+                                "Conv2D Flatten BatchNormalization ReLU", (reasons.PIXELS_MOVE, "bn")),
+    "conv, flatten, bn, dense": (EVEN, [same(4, name="a"), L.Flatten(), norm(), L.Dense(3, name="b")],
+                                 "Conv2D Flatten Dense", (reasons.PIXELS_MOVE, "a b")),
+    "relu, bn, flatten, dense": (EVEN, [L.ReLU(), norm(), L.Flatten(), L.Dense(3)], "ReLU Flatten Dense"),
+    "bn, flatten, dense": (EVEN, [norm(), L.Flatten(), L.Dense(3)], "Flatten Dense"),
     "bn, max pool, conv": (EVEN, [norm(), L.MaxPooling2D(), L.Conv2D(3, 3)], "BatchNormalization MaxPooling2D Conv2D",
-                           STAYS),
+                           MAXIMUM),
+    "bn of positive scale, max pool, conv": (
+        EVEN, [norm(scale=False), L.MaxPooling2D(), L.Conv2D(3, 3)], "MaxPooling2D Conv2D"),
     "bn, average pool, conv": (EVEN, [norm(), L.AveragePooling2D(2), L.Conv2D(3, 1)], "Conv2D"),
     "bn, average pool over 3 of 2, conv": (EVEN, [norm(), L.AveragePooling2D(3, 2), L.Conv2D(3, 2)], "Conv2D"),
     "bn, global average, dense": (
@@ -112,13 +137,21 @@ BESIDE = {
     "concat of convs, bn": (ODD, lambda x: norm()(L.Concatenate()([same(2)(x), same(4, 1)(x)])), "Conv2D"),
     "x + relu(conv(x)), bn, relu": (
         ODD, lambda x: L.ReLU()(norm()(L.Add()([x, L.ReLU()(same(3)(x))]))),
-        "Conv2D ReLU Add BatchNormalization ReLU", STAYS),
+        "Conv2D ReLU Add BatchNormalization ReLU", BOUNDARY),
     "conv of x + conv of z, bn, relu": (
-        [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Add()([same(4)(x), same(4)(z)]))),
-        "Conv2D Conv2D Add BatchNormalization ReLU", STAYS),
+        [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Add()([same(4)(x), same(4)(z)]))), "Conv2D Conv2D Add ReLU"),
+    "conv of x − conv of z, bn, relu": (
+        [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Subtract()([same(4)(x), same(4)(z)]))),
+        "Conv2D Conv2D Subtract ReLU"),
     "concat of convs of x and z, bn, relu": (
         [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Concatenate()([same(4)(x), same(4)(z)]))),
-        "Conv2D Conv2D Concatenate BatchNormalization ReLU", STAYS),
+        "Conv2D Conv2D Concatenate ReLU"),
+    "concat of convs of x and z by rows, bn, relu": (
+        [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Concatenate(axis=1)([same(4)(x), same(4)(z)]))),
+        "Conv2D Conv2D Concatenate ReLU"),
+    "concat of a conv and z, bn, relu": (
+        [ODD, ODD], lambda x, z: L.ReLU()(norm()(L.Concatenate()([same(4)(x), z]))),
+        "Conv2D Concatenate BatchNormalization ReLU", BOUNDARY),
     "concat of relus, bn, conv": (
         ODD, lambda x: L.Conv2D(2, 3)(norm()(L.Concatenate()([L.ReLU()(x), L.ReLU(6.0)(x)]))),
         "ReLU ReLU Concatenate Conv2D"),
@@ -128,38 +161,37 @@ SEVERAL_READERS = {
     "bn read by two convs": (ODD, lambda x: (lambda y: [L.Conv2D(4, 3)(y), L.Dense(2)(y)])(norm()(x)), "Conv2D Dense"),
     "bn read by a conv and a relu": (
         ODD, lambda x: (lambda y: [L.Conv2D(4, 3)(y), L.ReLU(name="r")(y)])(norm()(x)),
-        "BatchNormalization Conv2D ReLU", (reasons.ACTIVATION_BETWEEN, "bn")),
+        "BatchNormalization Conv2D ReLU", BOUNDARY),
     "bn read by two same convs": (
         ODD, lambda x: (lambda y: [same(4)(y), same(4, 5)(y)])(norm()(x)), "BatchNormalization Conv2D Conv2D",
-        (reasons.BORDER_NOT_EXACT, "bn")),
+        (reasons.BORDER_NOT_EXACT, "bn", "an addition")),
     "bn read by two same convs that are added": (
         ODD, lambda x: (lambda y: L.Add()([same(4)(y), same(4, 5)(y)]))(norm()(x)), "Conv2D Add"),
     "conv read by a bn and a relu": (
         ODD, lambda x: (lambda y: [norm()(y), L.ReLU()(y)])(same(4)(x)), "Conv2D BatchNormalization ReLU",
-        (reasons.SEVERAL_CONSUMERS, "bn")),
+        BOUNDARY),
     "conv read by two bns": (
         ODD, lambda x: (lambda y: [norm()(y), L.BatchNormalization(name="bm")(y)])(same(4)(x)),
-        "Conv2D BatchNormalization BatchNormalization", (reasons.SEVERAL_CONSUMERS, "bn"),
-        (reasons.SEVERAL_CONSUMERS, "bm")),
+        "Conv2D BatchNormalization", (reasons.COMPETES, "bm")),
     "shared bn behind two convs": (ODD, lambda x: (lambda bn: [bn(same(4)(x)), bn(same(4, 1)(x))])(norm()),
                                   "Conv2D Conv2D"),
     "shared bn, one call behind a relu": (
         ODD, lambda x: (lambda bn: [bn(same(3)(x)), L.ReLU()(bn(L.ReLU()(x)))])(norm()),
-        "ReLU BatchNormalization Conv2D ReLU", (reasons.ACTIVATION_BETWEEN, "bn")),
-    "bn on an output": (ODD, lambda x: norm()(L.ReLU()(x)), "ReLU BatchNormalization",
-                        (reasons.GRAPH_BOUNDARY, "bn")),
+        "ReLU BatchNormalization Conv2D ReLU", BOUNDARY),
+    "bn on an output": (ODD, lambda x: norm()(L.ReLU()(x)), "ReLU BatchNormalization", BOUNDARY),
     "bn behind a conv, read and an output": (
         ODD, lambda x: (lambda y: [y, L.ReLU()(y)])(norm()(same(4)(x))), "Conv2D ReLU"),
     "bn before a conv, an output too": (
         ODD, lambda x: (lambda y: [y, L.Conv2D(4, 3)(y)])(norm()(x)), "BatchNormalization Conv2D",
-        (reasons.GRAPH_BOUNDARY, "bn")),
+        BOUNDARY),
     "bn of a conv that is an output too": (
         ODD, lambda x: (lambda y: [y, norm()(y)])(same(4)(x)), "Conv2D BatchNormalization",
-        (reasons.SEVERAL_CONSUMERS, "bn")),
+        BOUNDARY),
 }
 
 KEPT = {
     "axis 1": (ODD, [same(4), norm(axis=1)], "Conv2D BatchNormalization", (reasons.UNKNOWN_LAYER, "bn")),
+    "renorm": (ODD, [same(4), norm(renorm=True)], "Conv2D BatchNormalization", (reasons.UNKNOWN_LAYER, "bn")),
     "training=True": (ODD, lambda x: norm()(same(4)(x), training=True), "Conv2D BatchNormalization",
                       (reasons.UNKNOWN_LAYER, "bn")),
     "inside TimeDistributed": (ODD, [same(4), L.TimeDistributed(L.BatchNormalization(), name="bn")],

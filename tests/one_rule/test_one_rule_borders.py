@@ -81,7 +81,7 @@ OPEN_SIZES = {
     "conv, bn": (OPEN, [conv(padding="same"), L.BatchNormalization()], "Conv2D"),
     "bn, conv": (OPEN, [L.BatchNormalization(), conv()], "Conv2D"),
     "bn, conv same": (OPEN, [L.BatchNormalization(name="bn"), conv(padding="same")], "BatchNormalization Conv2D",
-                      (reasons.BORDER_NOT_EXACT, "bn"), (reasons.UNKNOWN_SIZE, "bn conv")),
+                      (reasons.BORDER_NOT_EXACT, "bn", "an addition"), (reasons.UNKNOWN_SIZE, "bn conv")),
     "padding of 1, conv": (OPEN, [pad(1), conv()], "Conv2D"),
     "padding of 1, conv of stride 2": (OPEN, [pad(1), conv(strides=2)], "ZeroPadding2D Conv2D", CONV_STAYS),
     "1×1, conv": (OPEN, [L.Conv2D(4, 1), conv()], "Conv2D"),

@@ -105,7 +105,7 @@ PRODUCTS = {
     "product of x and conv(x)": (ODD, lambda x: x * conv(4)(x), "Conv2D Multiply"),
     "x squared, conv": (ODD, lambda x: conv()(x * x), "Multiply Conv2D"),
     "product, bn": (ODD, lambda x: BN(name="bn")(L.Multiply()([conv()(x), conv()(x)])),
-                    "Conv2D Conv2D Multiply BatchNormalization", (reasons.NO_NEIGHBOUR, "bn")),
+                    "Conv2D Conv2D Multiply BatchNormalization", (reasons.ACTIVATION_BETWEEN, "bn", "an addition")),
     "squeeze and excite, conv": (
         ODD, lambda x: conv()(gate(x, conv(2, 1, activation="relu"), conv(4, 1, activation="sigmoid"))),
         "GlobalAveragePooling2D Conv2D Conv2D Multiply Conv2D"),
@@ -116,10 +116,11 @@ PRODUCTS = {
         "GlobalAveragePooling2D Conv2D ReLU Multiply Conv2D"),
     "hard swish by constants": (
         ODD, lambda x: (lambda y: conv(3, 1)(y * (L.ReLU(6.0)(THREE(y)) * (1 / 6))))(conv(4)(x)),
-        "Conv2D Rescaling ReLU Multiply Conv2D", (reasons.SEVERAL_CONSUMERS, "three")),
+        "Conv2D Rescaling ReLU Multiply Conv2D", (reasons.ACTIVATION_BETWEEN, "three", "an addition")),
     "gate that is an output": (
         ODD, lambda x: gate(x, conv(4, 1), lambda y: SIXTH(L.ReLU(6.0)(y + 3.0))),
-        "GlobalAveragePooling2D Conv2D ReLU Rescaling Multiply", (reasons.NO_NEIGHBOUR, "sixth")),
+        "GlobalAveragePooling2D Conv2D ReLU Rescaling Multiply",
+        (reasons.ACTIVATION_BETWEEN, "sixth", "a multiplication")),
     "scaled gate in front of bn and conv": (
         ODD, lambda x: conv(3, 1)(BN()(gate(x, conv(4, 1), lambda y: L.ReLU(6.0)(y) * (1 / 6)))),
         "GlobalAveragePooling2D Conv2D ReLU Multiply Conv2D"),
@@ -128,7 +129,8 @@ PRODUCTS = {
         "GlobalAveragePooling2D ReLU Multiply Conv2D Conv2D"),
     "product read by a conv and a relu": (
         ODD, lambda x: (lambda y: [conv(3, 1)(y), L.ReLU()(y)])(gate(x, L.ReLU(6.0), SIXTH)),
-        "GlobalAveragePooling2D ReLU Rescaling Multiply Conv2D ReLU", (reasons.NO_NEIGHBOUR, "sixth")),
+        "GlobalAveragePooling2D ReLU Rescaling Multiply Conv2D ReLU",
+        (reasons.ACTIVATION_BETWEEN, "sixth", "a multiplication")),
     "product with a constant, conv": (ODD, lambda x: conv()(x * 2.0), "Conv2D"),
     "product with a vector of constants, conv": (
         ODD, lambda x: conv()(x * np.array([1.0, 2.0, 0.5, -1.0], "float32")), "Conv2D"),

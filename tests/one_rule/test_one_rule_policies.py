@@ -68,7 +68,8 @@ POLICY = {  # what each policy makes of it: "macs", "latency", "always"
         ("Conv2D Conv2D Concatenate", (COSTS, "a b s")), ("Conv2D Conv2D Concatenate", (COSTS, "a b s")), ("Conv2D",)),
     "conv, bn": (EVEN, lambda: [conv(), BN()], ("Conv2D",), ("Conv2D",), ("Conv2D",)),
     "bn, bn, relu": (EVEN, lambda: [BN(name="a"), BN(name="b"), L.ReLU()],
-                     *[("BatchNormalization ReLU", (reasons.ACTIVATION_BETWEEN, "a"))] * 3),
+                     *[(f"{op} ReLU", (reasons.GRAPH_BOUNDARY, "a"))
+                       for op in ("BatchNormalization", "DepthwiseConv2D", "BatchNormalization")]),
     "stride 2, 1×1 to many, of known size": (
         EVEN, lambda: [conv("a", 8, strides=2, padding="same"), conv("b", 32, 1)],
         ("Conv2D Conv2D", (COSTS, "a b")), ("Conv2D",), ("Conv2D",)),

@@ -44,7 +44,7 @@ FIRST = {
     "rescaling, global average, dense": (
         EVEN, [L.Rescaling(1 / 127.5, -1.0), every(), L.Dense(3)], "GlobalAveragePooling2D Dense"),
     "bn, global average, relu": (EVEN, [BN(name="bn"), every(), L.ReLU()],
-                                 "GlobalAveragePooling2D BatchNormalization ReLU", (reasons.NO_NEIGHBOUR, "bn")),
+                                 "GlobalAveragePooling2D BatchNormalization ReLU", (reasons.GRAPH_BOUNDARY, "bn")),
     "1×1, average, average": (
         EVEN, [conv(6, 1, "b"), average(name="z"), average(name="a")], "AveragePooling2D AveragePooling2D Conv2D",
         APART, (reasons.NO_LINEAR_LAYER, "z a")),

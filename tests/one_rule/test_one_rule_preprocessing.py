@@ -47,8 +47,7 @@ IN_FRONT = {
     "rescaling, conv1d same": (ROW, [rescale(), L.Conv1D(4, 3, padding="same")], "Pad Conv1D"),
     "rescaling, conv1d causal": (ROW, [rescale(), L.Conv1D(4, 3, padding="causal")], "Pad Conv1D"),
     "rescaling, dense": (VECTOR, [rescale(), L.Dense(3)], "Dense"),
-    "rescaling, flatten, dense": (ODD, [rescale(), L.Flatten(), L.Dense(3)], "Rescaling Flatten Dense",
-                                  (reasons.NO_NEIGHBOUR, "rescale")),
+    "rescaling, flatten, dense": (ODD, [rescale(), L.Flatten(), L.Dense(3)], "Flatten Dense"),
     "rescaling of each channel, conv": (
         ODD, [L.Rescaling(np.divide(1, DEVIATION), np.negative(MEAN)), conv()], "Conv2D"),
     "normalization, conv": (ODD, [normalize(), conv()], "Conv2D"),
@@ -57,8 +56,8 @@ IN_FRONT = {
     "normalization, conv same of stride 2 at even size": (EVEN, [normalize(), same(strides=2)], "Conv2D Add"),
     "normalization, dense": (ROW, [normalize(), L.Dense(3)], "Dense"),
     "normalization, conv same at an open size": (
-        OPEN, [normalize(), same()], "Normalization Conv2D", (reasons.BORDER_NOT_EXACT, "normalize"),
-        (reasons.UNKNOWN_SIZE, "normalize conv")),
+        OPEN, [normalize(), same()], "Rescaling Conv2D",
+        (reasons.BORDER_NOT_EXACT, "normalize", "an addition"), (reasons.UNKNOWN_SIZE, "normalize conv")),
     "rescaling, conv same at an open size": (OPEN, [rescale(), same()], PADDED),
     "rescaling, normalization, conv same": (ODD, [rescale(), normalize(), same()], "Conv2D Add"),
     "rescaling, bn, conv": (ODD, [rescale(), L.BatchNormalization(), conv()], "Conv2D"),
@@ -73,18 +72,17 @@ IN_FRONT = {
     "a mean image, conv": (ODD, lambda x: conv()(x - np.ones((1, 9, 7, 3), "float32")), "Subtract Conv2D"),
     "2 ** x, conv": (ODD, lambda x: conv()(2.0 ** x), "Power Conv2D"),
     "1 / x, conv": (ODD, lambda x: conv()(1.0 / rescale(1.0, 300.0)(x)), "Rescaling TrueDivide Conv2D",
-                    (reasons.UNKNOWN_LAYER, "rescale")),
+                    (reasons.UNKNOWN_LAYER, "rescale", "an addition")),
     "rescaling read by two convs": (
         ODD, lambda x: (lambda y: [conv()(y), L.Dense(2)(y)])(rescale()(x)), "Conv2D Dense"),
     "rescaling read by a conv and a pool": (
         ODD, lambda x: (lambda y: [conv()(y), L.MaxPooling2D()(y)])(rescale()(x)), "Rescaling Conv2D MaxPooling2D",
-        (reasons.NO_NEIGHBOUR, "rescale")),
+        (reasons.GRAPH_BOUNDARY, "rescale")),
     "rescaling read by two convs same": (
-        ODD, lambda x: (lambda y: [same()(y), conv(name="b")(y)])(rescale()(x)), "Rescaling Conv2D Conv2D",
-        (reasons.BORDER_NOT_EXACT, "rescale")),
-    "rescaling, relu": (ODD, [rescale(), L.ReLU()], "Rescaling ReLU", (reasons.ACTIVATION_BETWEEN, "rescale")),
+        ODD, lambda x: (lambda y: [same()(y), conv(name="b")(y)])(rescale()(x)), "Conv2D Add Conv2D"),
+    "rescaling, relu": (ODD, [rescale(), L.ReLU()], "Rescaling ReLU", (reasons.GRAPH_BOUNDARY, "rescale")),
     "rescaling, relu, conv": (ODD, [rescale(), L.ReLU(), conv()], "Rescaling ReLU Conv2D",
-                              (reasons.ACTIVATION_BETWEEN, "rescale")),
+                              (reasons.ACTIVATION_BETWEEN, "rescale", "an addition")),
     "rescaling in front of a shared conv": (
         ODD, lambda x: (lambda shared: [shared(rescale()(x)), shared(x)])(conv()), "Rescaling Conv2D",
         (reasons.SHARED_WEIGHTS, "rescale")),

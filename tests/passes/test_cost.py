@@ -5,7 +5,8 @@ import pytest
 from keras import layers
 
 import tfold
-from tfold.algebra.linear_map import LinearMap, same_padding
+from tfold.algebra.affine import Affine
+from tfold.algebra.linear_map import LinearMap, diagonal, same_padding
 from tfold.passes import cost
 from tfold.passes.cost import POLICIES, Operation
 
@@ -50,6 +51,20 @@ def test_more_work_costs_more(policy):
     small, large = (cost.of_map(conv((3, 3), n, n), (9, 9), price) for n in (4, 8))
     assert 0 < small < large
     assert 0 < cost.of_elements(10, price) < cost.of_map(conv((1, 1), 1, 1), (9, 9), price)
+
+
+@pytest.mark.parametrize("scale, shift, operations", [(1, 0, 0), (2, 0, 1), (1, 3, 1), (2, 3, 2), (0, 0, 1)])
+def test_what_a_batch_norm_costs(scale, shift, operations):
+    affine = Affine(np.array([1.0, scale]), np.array([0.0, shift]))
+    assert cost.operations_of(affine) == operations
+    assert cost.of_affine(affine, 10, lambda op: op.elements) == 10 * operations
+
+
+@pytest.mark.parametrize("policy, is_cheaper", [("latency", True), ("macs", False), ("always", False)])
+def test_scale_and_shift_as_one_depthwise_convolution(policy, is_cheaper):
+    affine = Affine(np.full(8, 2.0), np.ones(8))
+    price = POLICIES[policy]
+    assert (cost.of_map(diagonal(affine, 2), (9, 9), price) < cost.of_affine(affine, 9 * 9 * 8, price)) == is_cheaper
 
 
 def test_an_open_size_counts_as_a_likely_one():

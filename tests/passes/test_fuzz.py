@@ -172,7 +172,9 @@ def test_random_networks(first, policy, fold_checked):
         assert policy != "macs" or report.after.macs <= report.before.macs, seed
         assert not any(isinstance(layer, tfold.AlphaActivation) for layer in result.model.layers), seed
         again = fold_plan(result.model, policy=policy)
-        assert (again.after.depth, again.after.batch_norms) == (report.after.depth, report.after.batch_norms), seed
+        # What has become a depthwise layer is no batch norm any more.
+        norms = report.after.batch_norms - sum(entry.rule == "cheapest_form" for entry in report.folded)
+        assert (again.after.depth, again.after.batch_norms) == (report.after.depth, norms), seed
 
 
 def test_the_networks_are_worth_folding():
