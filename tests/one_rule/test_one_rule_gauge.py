@@ -241,9 +241,9 @@ NUMBERS = {  # (shapes, network, weights of bn, ops, refusals)
         ODD, read(one("a"), head(signed()), one("b")), LARGE, "Conv2D BatchNormalization ReLU Conv2D Conv2D",
         (reasons.IMPRECISE, "bn"), (reasons.SEVERAL_CONSUMERS, "a b")),
     "large shift behind a pool, conv in front read elsewhere too": (
-        EVEN, read(one("a"), seq(L.AveragePooling2D(2), head(signed())), one("b")), LARGE,
+        EVEN, read(one("a"), seq(L.AveragePooling2D(2, name="pool"), head(signed())), one("b")), LARGE,
         "Conv2D AveragePooling2D BatchNormalization ReLU Conv2D Conv2D",
-        (reasons.IMPRECISE, "bn"), (reasons.SEVERAL_CONSUMERS, "a b")),
+        (reasons.IMPRECISE, "bn"), (reasons.SEVERAL_CONSUMERS, "a b"), (reasons.NO_LINEAR_LAYER, "pool bn")),
 }
 
 

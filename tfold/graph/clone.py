@@ -42,7 +42,8 @@ def with_dtype(config, dtype):
             for key, value in config.items()
         }
     if isinstance(config, (list, tuple)):
-        return type(config)(with_dtype(item, dtype) for item in config)
+        # Not as it was: TensorFlow wraps lists of a layer's attributes in a class of its own.
+        return (tuple if isinstance(config, tuple) else list)([with_dtype(item, dtype) for item in config])
     return config
 
 

@@ -130,12 +130,13 @@ class Graph:
         self.output_names = []
         self.structure = None
         self.stored = {}
+        self._gone = set()
 
     def copy(self):
         """The same nodes again, to rewrite while this graph stays; kernels are shared, for passes replace them."""
         other = Graph(self.name, self.family)
         other.inputs, other.outputs, other.structure = list(self.inputs), list(self.outputs), self.structure
-        other.output_names, other.stored = self.output_names, dict(self.stored)
+        other.output_names, other.stored, other._gone = self.output_names, dict(self.stored), set(self._gone)
         other.nodes = {name: replace(node, attrs=dict(node.attrs)) for name, node in self.nodes.items()}
         return other
 
@@ -207,6 +208,7 @@ class Graph:
         for name, form in forms.items():
             original, before = self.stored.pop(name, (name, None))
             renamed[name] = self.unique(f"{original}_scaled")
+            self._gone.add(name)
             self.stored[renamed[name]] = original, form if before is None else before.then(form)
             self.nodes[name].name = renamed[name]
         self.nodes = {node.name: node for node in self.nodes.values()}
@@ -214,11 +216,12 @@ class Graph:
 
     def remove(self, node):
         del self.nodes[node.name]
+        self._gone.add(node.name)
 
     def unique(self, name):
-        """`name`, or `name_1`, `name_2`… if it is taken."""
+        """`name`, or `name_1`, `name_2`… if it is or was taken: a tensor keeps its name, and no other gets it."""
         candidate, i = name, 0
-        while candidate in self.nodes or candidate in self.stored:
+        while candidate in self.nodes or candidate in self.stored or candidate in self._gone:
             i += 1
             candidate = f"{name}_{i}"
         return candidate

@@ -11,6 +11,7 @@ import numpy as np
 from tfold.algebra.affine import Affine
 from tfold.algebra.linear_map import same_padding
 from tfold.graph.ir import Node
+from tfold.passes.figures import is_linear_layer
 from tfold.reasons import PADDING_STAYS
 
 RULE = "canonicalize"
@@ -77,7 +78,7 @@ def absorb_padding(graph, report, options):
         rank = len(pad.attrs["padding"])
         if not all(
             reader is not None and reader.op == "linear" and not reader.shared and not reader.map.transposed
-            and reader.map.rank == rank and reader.map.padding is not None
+            and reader.map.rank == rank and reader.map.padding is not None and is_linear_layer(reader)
             for reader in readers
         ):
             continue

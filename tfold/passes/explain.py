@@ -8,9 +8,8 @@ from tfold.reasons import Refusal
 # Of several demands that an equation meets, the one that stands nearest to what a user could change.
 ORDER = (
     reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.IMPRECISE, reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT,
-    reasons.TRANSPOSED,
-    reasons.SHARED_WEIGHTS, reasons.DIFFERENT_TYPES, reasons.PIXELS_MOVE, reasons.COMPETES, reasons.UNKNOWN_LAYER,
-    reasons.ACTIVATION_BETWEEN, reasons.GRAPH_BOUNDARY)
+    reasons.TRANSPOSED, reasons.SHARED_WEIGHTS, reasons.DIFFERENT_TYPES, reasons.PIXELS_MOVE, reasons.UNKNOWN_LAYER,
+    reasons.ACTIVATION_BETWEEN, reasons.GRAPH_BOUNDARY, reasons.COMPETES)
 NAMED = 3
 
 
@@ -41,6 +40,7 @@ class LargestFold:
         at_most: no set is larger than this: `total`, less what the bounds say must stay.
         is_proved: `largest` equals `at_most`, or all cases were tried.
         bounds: `Bound`s, no batch norm in two.
+        more: batch norms that go besides, at the price of a border map or of padding with a number for each channel.
     """
 
     total: int
@@ -48,6 +48,7 @@ class LargestFold:
     at_most: int
     is_proved: bool
     bounds: tuple
+    more: tuple = ()
 
     def __str__(self):
         what = f"{self.largest} of {self.total} batch norms can go without adding anything"
@@ -55,18 +56,34 @@ class LargestFold:
             what += "; all cases were tried" if self.is_proved else f"; more than {self.at_most} certainly cannot"
         elif self.bounds:
             what += ", and no more, because"
-        return "\n".join([what, *(f"  {_group(each)}" for each in self.bounds)])
+        lines = [what, *(f"  {_group(each)}" for each in self.bounds)]
+        if self.more:
+            lines.append(f"{len(self.more)} more with a border map or padding of its own: {_some(self.more, 8)}")
+        return "\n".join(lines)
 
 
 def _group(bound):
     names = _some(bound.batch_norms, 8)
     if len(bound.batch_norms) == 1:
-        return f"{names} stays: {bound.why}"
+        return f"not {names}: {bound.why}"
     return f"at most {bound.at_most} of the {len(bound.batch_norms)} {names}: {bound.why}"
 
 
-def refusal(graph, node, choice):
-    """Why an affine node stays, as a `Refusal`."""
+def refusal(graph, node, choice, known=None):
+    """Why an affine node stays, as a `Refusal`.
+
+    Args:
+        graph, node, choice: the `Choice` that lets the node stay.
+        known: the reason of an earlier round, as a Refusal, which knew what has gone since.
+
+    Returns:
+        `(refusal, reason)`: as it is told, and without what is left of the node now.
+    """
+    told = known or _reason(graph, node, choice)
+    return Refusal(told.reason, told.detail + _rest(node, choice)), told
+
+
+def _reason(graph, node, choice):
     demand = choice.gauge.walls.get(node.name)
     if demand is None:
         key = next(key for key, names in choice.nodes_of.items() if node.name in names)
@@ -76,7 +93,7 @@ def refusal(graph, node, choice):
         demand = _competition(graph, node, others, kind, contradiction.channel) if others else _nearest(
             contradiction.sources)
         demand = demand._replace(detail=demand.detail + _price(graph, choice.dear.get(key, ())))
-    return Refusal(demand.reason, demand.detail + _rest(node, choice))
+    return Refusal(demand.reason, demand.detail)
 
 
 def _price(graph, dear):
@@ -95,10 +112,10 @@ def _rest(node, choice):
 
 
 def _competition(graph, node, others, kind, channel):
-    names = sorted((graph[name] for name in others), key=lambda each: each.name)
+    names = sorted({graph[name].label for name in others})
     read = graph[node.inputs[0]].label
     return Demand(reasons.COMPETES, (
-        f"{read} can have one {kind}, and {_some([each.label for each in names], NAMED)}, which "
+        f"{read} can have one {kind}, and {_some(names, NAMED)}, which "
         f"{'goes' if len(names) == 1 else 'go'}, and this one need different ones"))
 
 
@@ -139,7 +156,8 @@ def largest_fold(graph, total, choice):
         staying += sum(name in is_norm for name in choice.gauge.walls)
     staying += sum(node.attrs["batch_norms"] for node in {id(node.layer): node for node in walls}.values())
     must_stay = sum(len(bound.batch_norms) - bound.at_most for bound in bounds)
-    return LargestFold(total, total - staying, total - must_stay, is_proved, tuple(bounds))
+    more = () if choice is None else tuple(dict.fromkeys(graph[name].label for name in choice.maps if name in is_norm))
+    return LargestFold(total, total - staying, total - must_stay, is_proved, tuple(bounds), more)
 
 
 def _bound(graph, group, choice):

@@ -36,15 +36,19 @@ def fold_batch_norm(graph, report, options):
 def _carry_out(graph, choice, report):
     """Rewrite the graph, and say what was done."""
     consumers = graph.consumers()
-    gone = [graph[name] for name in choice.gone]
+    gone, told = [node for node in graph if node.name in choice.gone], {}
     for node in gone:
         homes = _absorbers(graph, consumers, node, choice)
-        report.did(RULE[node.attrs["kind"]], [node.label], _told(node, homes, choice))
+        told.setdefault((RULE[node.attrs["kind"]], node.label, _told(graph, node, homes, choice)))
         if homes:
             homes[0].covers += node.covers
+    for rule, label, what in told:  # once for all calls of a layer
+        report.did(rule, [label], what)
     for node in graph:
         if node.op == "affine" and node.name not in choice.gone:
-            refusal = report.explained.setdefault(node.label, explain.refusal(graph, node, choice))
+            original = graph.stored.get(node.name, (node.name,))[0]
+            refusal, report.explained[original] = explain.refusal(
+                graph, node, choice, report.explained.get(original))
             report.refused(RULE[node.attrs["kind"]], [node.label], refusal.reason, refusal.detail)
     unscaled, unshifted = ([graph[name] for name in names] for names in (choice.unscaled, choice.unshifted))
     regauge(graph, choice.forms, gone)
@@ -55,12 +59,14 @@ def _carry_out(graph, choice, report):
         node.attrs["affine"] = replace(node.attrs["affine"], shift=np.zeros_like(node.attrs["affine"].shift))
 
 
-def _told(norm, homes, choice):
+def _told(graph, norm, homes, choice):
     if not homes:
         return "it does nothing"
     maps = choice.maps.get(norm.name, ())
-    return "folded into " + ", ".join(
-        each.label + (" (with a border map)" if each.name in maps else "") for each in homes)
+    names = [each.label + (" (with a border map)" if each.name in maps else "") for each in homes]
+    names += [f"{graph[name].label} (with a number for each channel)" for name in sorted(maps)
+              if graph[name].op == "pad"]
+    return "folded into " + ", ".join(names)
 
 
 def _absorbers(graph, consumers, norm, choice):

@@ -68,7 +68,7 @@ def largest_set(items, systems, weights):
         kind: [systems[kind].reduced(equation) for equation in equations] for kind, equations in parts.items()})
         for key, parts in items.items()}
     empty = {kind: System(system.field) for kind, system in systems.items()}
-    alone, contested = _split_alone(items, empty)
+    alone, contested, never = _split_alone(items, empty)
     free, contested = _split_free(contested)
     chosen, groups, is_proved = list(free), list(alone), True
     for part in _parts(contested):
@@ -86,7 +86,7 @@ def largest_set(items, systems, weights):
         state = _with(state, items[key])
     for key, item in items.items():
         if key not in set(chosen):
-            refused = _obstacle(state, item)
+            refused = never.get(key) or _obstacle(state, item)
             result.refused[key] = refused.contradiction, refused.kind
     result.systems = state
     return result
@@ -139,15 +139,17 @@ def _obstacle(systems, item):
 
 
 def _split_alone(items, empty):
-    """Groups of one for items that cannot even go alone, and all other items."""
-    groups, others = [], []
+    """Groups of one for items that cannot even go alone, all other items, and what stands against the first."""
+    groups, others, never = [], [], {}
     for key, item in items.items():
         refused = _obstacle(empty, item)
         if refused is None:
             others.append(item)
-        elif item.weight[0]:
+            continue
+        never[key] = refused
+        if item.weight[0]:
             groups.append(Group((key,), 0, refused.kind, ({key: refused.row},), refused.contradiction.sources))
-    return groups, others
+    return groups, others, never
 
 
 def _split_free(items):

@@ -18,13 +18,13 @@ class Relation(NamedTuple):
         unknowns: arrays of unknowns, all of one length.
         coefficients: for each of them an array of that length, or a number.
         value: an array of that length, or a number.
-        source: where it comes from.
+        sources: where it comes from, a set.
     """
 
     unknowns: tuple
     coefficients: tuple
     value: object
-    source: object
+    sources: set
 
 
 class Unknowns:
@@ -57,7 +57,7 @@ class Unknowns:
             for each in unknowns:
                 self.fix(each, source)
         else:
-            self.relations.append(Relation(unknowns, coefficients, 0, source))
+            self.relations.append(Relation(unknowns, coefficients, 0, {source}))
 
     def equate(self, a, b, source):
         if not np.array_equal(a, b):
@@ -156,7 +156,7 @@ class Vectors:
         return changed
 
     def _equation(self, relation, rows):
-        terms, sources = {}, {relation.source}
+        terms, sources = {}, set(relation.sources)
         minus, dtype = self.field.minus, self.field.dtype
         zero, one = np.zeros(len(rows), dtype), np.ones(len(rows), dtype)
         for unknowns, coefficient in zip(relation.unknowns, relation.coefficients, strict=True):
