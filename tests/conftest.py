@@ -73,13 +73,17 @@ def relative_difference():
 
 @pytest.fixture(scope="session")
 def fold_checked(randomize, relative_difference):
-    """A function that folds with random weights and checks what every fold must keep; returns the `FoldResult`."""
+    """A function that folds with random weights and checks what every fold must keep; returns the `FoldResult`.
 
-    def fold(model, tolerance=1e-5, seed=0, how=None, **options):
+    `as_is`: the model has the weights that the test is about.
+    """
+
+    def fold(model, tolerance=1e-5, seed=0, how=None, as_is=False, **options):
         import tfold
         from tfold.sampling import random_input
 
-        randomize(model, seed)
+        if not as_is:
+            randomize(model, seed)
         weights, config = [w.copy() for w in model.get_weights()], model.get_config()
         result = (how or tfold.fold)(model, **options)
         x = random_input(model, seed=seed + 1, batch=2)

@@ -26,8 +26,9 @@ MOST = 7  # batch norms: 128 subsets
 class Builder:
     """Grows a graph without Keras; spatial sizes are open, so that no border map is possible."""
 
-    def __init__(self, draw):
+    def __init__(self, draw, zeros):
         self.draw = draw
+        self.zeros = zeros and draw(st.booleans())  # some channels are multiplied by 0
         self.rng = np.random.default_rng(draw(st.integers(0, 10_000)))
         self.few = draw(st.booleans())  # parameters of few values: equations that agree by chance
         self.signs = draw(st.sampled_from(["positive", "any"]))
@@ -70,6 +71,8 @@ class Builder:
         shift = self.rng.choice([0.0, 1.0], n) if self.few else self.rng.normal(size=n)
         if self.signs == "any":
             scale = scale * self.rng.choice([-1, 1], n)
+        if self.zeros:
+            scale = scale * (self.rng.random(n) < 0.7)
         y = self.add("affine", x, affine=Affine(scale, shift), kind="batch_norm")
         if self.choose(True, True, False):
             self.relu(y)
@@ -110,8 +113,8 @@ class Builder:
 
 
 @st.composite
-def networks(draw):
-    builder = Builder(draw)
+def networks(draw, zeros=False):
+    builder = Builder(draw, zeros)
     for _ in range(draw(st.integers(4, 14))):
         builder.step()
     graph = builder.graph
@@ -218,7 +221,7 @@ def _consistent_mod_2(rows, count):
 
 def folded(graph):
     after, report = graph.copy(), Report(before=figures(graph))
-    passes.run((passes.absorb, passes.fold_batch_norm), after, report, passes.Options())
+    passes.run((passes.absorb, passes.dead_channels, passes.fold_batch_norm), after, report, passes.Options())
     return after, report
 
 
@@ -251,7 +254,7 @@ def test_the_proof_holds(graph):
 
 
 @settings(**SETTINGS)
-@given(networks())
+@given(networks(zeros=True))
 def test_the_network_computes_the_same(graph):
     """Every tensor that is left, in float64, in the form in which it is stored now."""
     after, _ = folded(graph)

@@ -16,6 +16,7 @@ from tfold.passes.canonicalize import (
 )
 from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
+from tfold.passes.dead_channels import dead_channels
 from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 from tfold.passes.pad_value import pad_value
@@ -60,11 +61,11 @@ def until_settled(*passes):
 # costs less than a border map. Batch norms before merging: they stand between the layers that merge. And again:
 # x + conv(x) is one layer after merging, which can take a batch norm.
 LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
-BATCH_NORM_PASSES = (split_weights, absorb_padding, absorb, fold_batch_norm, *LAST_PASSES)
+BATCH_NORM_PASSES = (split_weights, absorb_padding, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
 MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
     split_weights,
-    until_settled(absorb_padding, absorb, pad_value, fold_batch_norm, pool_first, merge_linear),
+    until_settled(absorb_padding, absorb, dead_channels, pad_value, fold_batch_norm, pool_first, merge_linear),
     *LAST_PASSES)
 
 

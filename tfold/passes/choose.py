@@ -176,7 +176,7 @@ class _Chooser:
                     more = _all_in(more, problem.items({name: [name]}))
                 except Contradiction:
                     mapped.add(name)
-            if self._cost(mapped - all_mapped) < sum(self.ops[name] * self._cost([name]) for name in names):
+            if self._cost(mapped - all_mapped) < self._saved(choice, names):
                 systems = _all_in(systems, problem.items({key: names}))
                 choice.gone.update(names)
                 choice.maps |= dict.fromkeys(names, mapped - all_mapped)
@@ -184,6 +184,12 @@ class _Chooser:
             else:
                 choice.dear[key] = mapped
         return _all_in(systems, problem.items({name: [name] for name in plain if name not in all_mapped}))
+
+    def _saved(self, choice, names):
+        """What nodes cost: a batch norm as it was, other arithmetic as what would stay of it."""
+        return sum(self._cost([name]) * (
+            1 if name in choice.unscaled | choice.unshifted and self.graph[name].attrs["kind"] == "arithmetic"
+            else self.ops[name]) for name in names)
 
     def _cost(self, names):
         """Of an operation on each of these tensors."""

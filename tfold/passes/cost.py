@@ -21,6 +21,7 @@ from tfold.errors import BadInputError
 # median error 7 %). The decision depends on their ratios alone: a depthwise convolution does less arithmetic a byte.
 MACS_PER_US = {"full": 55_000.0, "grouped": 40_000.0, "depthwise": 24_000.0, "transposed": 40_000.0}
 ELEMENTS_PER_US = 14_000.0
+PADDED_PER_US = 600.0  # PADV2 runs outside the delegate: a stem of MobileNetV3 took 2.4 times as long with it
 US_PER_LAYER = 0.5
 UNKNOWN_SIZE = 56  # stands for an axis that the model leaves open
 
@@ -31,7 +32,7 @@ class Operation:
 
     Args:
         kind: "full", "grouped", "depthwise" or "transposed" (a linear layer), or "elementwise" (an addition, a batch
-            norm, a border map), "concat", "pool", "pad".
+            norm, a border map), "concat", "pool", "pad" (with zeros), "pad_value" (with another number).
         macs: multiply-accumulates; 0 for what is not linear.
         elements: elements written.
         inputs, outputs: channels.
@@ -50,7 +51,8 @@ class Operation:
 
 
 def latency(op):
-    return op.macs / MACS_PER_US.get(op.kind, 1.0) + op.elements / ELEMENTS_PER_US + US_PER_LAYER
+    elements = op.elements / (PADDED_PER_US if op.kind == "pad_value" else ELEMENTS_PER_US)
+    return op.macs / MACS_PER_US.get(op.kind, 1.0) + elements + US_PER_LAYER
 
 
 def macs(op):

@@ -48,11 +48,11 @@ def _pays(graph, node, conv, policy):
     shape = graph.shape(node.inputs[0])
     if shape is None:
         return False
+    padded = cost.elements(shapes.infer("pad", {"padding": conv.map.padding}, [shape]))
+    padding = cost.of_elements(padded, policy, "pad_value")
     size = shape[1:-1]
     if None not in size and conv.map.padding != same_padding(size, conv.map.extent, conv.map.strides):
-        return True  # a layer pads in any case
-    padded = shapes.infer("pad", {"padding": conv.map.padding}, [shape])
-    padding = cost.of_elements(cost.elements(padded), policy, "pad")
+        padding -= cost.of_elements(padded, policy, "pad")  # a layer pads in any case
     staying = cost.of_affine(node.attrs["affine"], cost.elements(shape), policy)
     if None in shape[1:-1]:
         return padding <= staying
