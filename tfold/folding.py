@@ -30,8 +30,9 @@ class FoldResult:
 def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sample=None):
     """Make a network shallower without changing what it computes.
 
-    Activations whose α lies above the threshold go, batch norms go into the linear layers beside them, linear layers
-    that are now neighbours become one. What cannot be done exactly is refused, with a reason in the report.
+    Activations whose α lies above the threshold go, the largest possible set of batch norms goes into the linear
+    layers, linear layers that are now neighbours become one. What cannot be done exactly is refused, with a reason in
+    the report. What is left of a batch norm is frozen: it computes the same in training and after it.
 
     Args:
         model: a Functional or Sequential Keras model, pre-folded and trained, or any other; or a tf_keras model, of
@@ -66,7 +67,10 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
 
 
 def fold_batch_norm(model, verify=True, sample=None):
-    """Only fold batch norms into the linear layers beside them; α are settled at 0.9 first. See `fold`."""
+    """Only fold batch norms, the largest set that can go; α are settled at 0.9 first. See `fold`.
+
+    `report.largest_fold` says how many can go and proves that no set is larger.
+    """
     return _fold(model, passes.BATCH_NORM_PASSES, _options(), verify, sample)
 
 

@@ -36,7 +36,7 @@ FROZEN_EPSILON = 2.0**-10  # 1 − ε and (1 − ε) + ε are exact, so that a s
 def _affine(node, inputs, size, settings, family):
     affine = node.attrs["affine"]
     if node.attrs["kind"] == "arithmetic":
-        return family.layers.Rescaling(affine.scale.tolist(), affine.shift.tolist(), **settings)
+        return family.layers.Rescaling(_one_if_equal(affine.scale), _one_if_equal(affine.shift), **settings)
     if node.attrs.get("depthwise"):
         layer = family.layers.DepthwiseConv2D(1, **settings)
         return Weighted(layer, lambda: [affine.scale.reshape(1, 1, -1, 1), affine.shift])
@@ -48,6 +48,11 @@ def _affine(node, inputs, size, settings, family):
         layer = family.layers.BatchNormalization(**changes)
     ones = np.ones_like(affine.scale)
     return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - FROZEN_EPSILON])
+
+
+def _one_if_equal(values):
+    """One number for all channels where it is one: runtimes are several times faster with it than with three."""
+    return float(values[0]) if (values == values[0]).all() else values.tolist()
 
 
 def _merge(kind):

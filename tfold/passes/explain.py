@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from tfold import reasons
-from tfold.passes.gauge import Demand
+from tfold.passes.demand import Demand
 from tfold.reasons import Refusal
 
 # Of several demands that an equation meets, the one that stands nearest to what a user could change.

@@ -18,26 +18,17 @@ equations hold together with the others.
 
 Source: the condition of Yvinec et al. (arXiv 2203.14646), section 3, carried over to any graph, signs and padding.
 """
-from typing import NamedTuple
-
 import numpy as np
 
 from tfold import reasons
 from tfold.graph.ir import Ref
+from tfold.passes.demand import Demand, wall_demand
 from tfold.passes.unknowns import PIXELS, Relation, Unknowns, repeats
 
 # A tensor that is stored shifted by r of its own spreads is known to r·ε of a spread: in the mean over channels, at
 # most what verification tolerates.
 LARGEST_SHIFT = {"float64": 4e10, "float32": 80, "float16": 10, "bfloat16": 12}
 COMMUTING = ("nearest", "bilinear")  # interpolations that leave a constant image as it is
-
-
-class Demand(NamedTuple):
-    """What a layer insists on: a reason of `reasons` if it is that which keeps a batch norm, and words."""
-
-    reason: str
-    detail: str
-    label: str = ""
 
 
 class Gauge:
@@ -81,7 +72,7 @@ class Gauge:
         rule = getattr(self, f"_{node.op}", None)
         known = all(ref in self.log_scale_of for ref in node.inputs) and _channels(node.shape)
         if rule is None or not known or rule(node, *node.inputs[:1]) is False:
-            self._wall(node, _wall_demand(node))
+            self._wall(node, wall_demand(node))
 
     # What the rules below are made of.
 
@@ -285,13 +276,3 @@ def _channels(shape):
 
 def _in_channels(numbers):
     return f"in channel {numbers[0]}" + (f" and {len(numbers) - 1} more" if len(numbers) > 1 else "")
-
-
-def _wall_demand(node):
-    if node.op == "input":
-        return Demand(reasons.GRAPH_BOUNDARY, f"{node.label} is an input of the network", node.label)
-    if node.op in ("activation", "alpha"):
-        return Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} is not linear", node.label)
-    if node.op == "opaque":
-        return Demand(reasons.UNKNOWN_LAYER, f"{node.label} is kept as it is", node.label)
-    return Demand(reasons.PIXELS_MOVE, f"{node.label} is kept as it is", node.label)

@@ -1,0 +1,23 @@
+"""What a layer insists on, in words."""
+from typing import NamedTuple
+
+from tfold import reasons
+
+
+class Demand(NamedTuple):
+    """What a layer insists on: a reason of `reasons` if it is that which keeps a batch norm, and words."""
+
+    reason: str
+    detail: str
+    label: str = ""
+
+
+def wall_demand(node):
+    """Of a node that reads and makes tensors as they are."""
+    if node.op == "input":
+        return Demand(reasons.GRAPH_BOUNDARY, f"{node.label} is an input of the network", node.label)
+    if node.op in ("activation", "alpha"):
+        return Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} is not linear", node.label)
+    if node.op == "opaque":
+        return Demand(reasons.UNKNOWN_LAYER, f"{node.label} is kept as it is", node.label)
+    return Demand(reasons.PIXELS_MOVE, f"{node.label} is kept as it is", node.label)
