@@ -78,8 +78,9 @@ IN_FRONT = {
     "rescaling read by a conv and a pool": (
         ODD, lambda x: (lambda y: [conv()(y), L.MaxPooling2D()(y)])(rescale()(x)), "Rescaling Conv2D MaxPooling2D",
         (reasons.GRAPH_BOUNDARY, "rescale")),
-    "rescaling read by two convs same": (
-        ODD, lambda x: (lambda y: [same()(y), conv(name="b")(y)])(rescale()(x)), "Conv2D Add Conv2D"),
+    "rescaling read by a conv same and a conv": (
+        ODD, lambda x: (lambda y: [same()(y), conv(name="b")(y)])(rescale()(x)), "Rescaling Conv2D Conv2D",
+        (reasons.BORDER_NOT_EXACT, "rescale", "an addition")),
     "rescaling, relu": (ODD, [rescale(), L.ReLU()], "Rescaling ReLU", (reasons.GRAPH_BOUNDARY, "rescale")),
     "rescaling, relu, conv": (ODD, [rescale(), L.ReLU(), conv()], "Rescaling ReLU Conv2D",
                               (reasons.ACTIVATION_BETWEEN, "rescale", "an addition")),
