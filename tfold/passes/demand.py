@@ -9,15 +9,14 @@ class Demand(NamedTuple):
 
     reason: str
     detail: str
-    label: str = ""
 
 
 def wall_demand(node):
     """Of a node that reads and makes tensors as they are."""
     if node.op == "input":
-        return Demand(reasons.GRAPH_BOUNDARY, f"{node.label} is an input of the network", node.label)
+        return Demand(reasons.GRAPH_BOUNDARY, f"{node.label} is an input of the network")
     if node.op in ("activation", "alpha"):
-        return Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} is not linear", node.label)
+        return Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} is not linear")
     if node.op == "opaque":
-        return Demand(reasons.UNKNOWN_LAYER, f"{node.label} is kept as it is", node.label)
-    return Demand(reasons.PIXELS_MOVE, f"{node.label} is kept as it is", node.label)
+        return Demand(reasons.UNKNOWN_LAYER, f"{node.label} is kept as it is")
+    return Demand(reasons.PIXELS_MOVE, f"{node.label} is kept as it is")

@@ -106,7 +106,7 @@ class Gauge:
     def _tie(self, node, x):
         """All calls of a layer read tensors of one form, and make such."""
         first_x, first = self.first_calls.setdefault((id(node.layer), node.step), (x, node.ref))
-        demand = Demand(reasons.SHARED_WEIGHTS, f"{node.label} is called more than once", node.label)
+        demand = Demand(reasons.SHARED_WEIGHTS, f"{node.label} is called more than once")
         for ref, other in ((x, first_x), (node.ref, first)):
             self.scale.equate(self.log_scale_of[ref], self.log_scale_of[other], demand)
             self.shift.equate(self.shift_of[ref], self.shift_of[other], demand)
@@ -117,10 +117,10 @@ class Gauge:
         linear = node.map
         if linear.transposed:
             self._no_shift(x, Demand(
-                reasons.TRANSPOSED, f"{node.label} would need a bias that differs by pixel", node.label))
+                reasons.TRANSPOSED, f"{node.label} would need a bias that differs by pixel"))
         elif linear.is_padded:
             self.padded[node.name] = self.shift_of[x], Demand(
-                reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {node.label}", node.label)
+                reasons.BORDER_NOT_EXACT, f"its shift would meet the zero padding of {node.label}")
         self._fresh(node.ref, linear.outputs)
         if node.shared:
             self._tie(node, x)
@@ -166,7 +166,7 @@ class Gauge:
         return len(self.consumers[ref]) > 1 or (passes_on and any(map(self._is_read_elsewhere, node.inputs)))
 
     def _add(self, node, x):
-        demand = Demand(reasons.COMPETES, f"{node.label} adds tensors of one scale", node.label)
+        demand = Demand(reasons.COMPETES, f"{node.label} adds tensors of one scale")
         for ref in node.inputs[1:]:
             self.scale.equate(self.log_scale_of[ref], self.log_scale_of[x], demand)
         self.log_scale_of[node.ref] = self.log_scale_of[x]
@@ -180,7 +180,7 @@ class Gauge:
             for of in (self.log_scale_of, self.shift_of):
                 of[node.ref] = np.concatenate([of[ref] for ref in node.inputs])
             return
-        demand = Demand(reasons.COMPETES, f"{node.label} joins tensors along another axis than the last", node.label)
+        demand = Demand(reasons.COMPETES, f"{node.label} joins tensors along another axis than the last")
         for ref in node.inputs[1:]:
             self.scale.equate(self.log_scale_of[ref], self.log_scale_of[x], demand)
             self.shift.equate(self.shift_of[ref], self.shift_of[x], demand)
@@ -188,7 +188,7 @@ class Gauge:
 
     def _multiply(self, node, x):
         channels = node.shape[-1]
-        demand = Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} multiplies", node.label)
+        demand = Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} multiplies")
         factors = []
         for ref in node.inputs:
             self._no_shift(ref, demand)
@@ -210,13 +210,13 @@ class Gauge:
 
     def _positive(self, ref, node, does):
         self.positive.append((self.log_scale_of[ref], Demand(
-            reasons.NEGATIVE_SCALE, f"{node.label} {does}, which a negative scale turns round", node.label)))
+            reasons.NEGATIVE_SCALE, f"{node.label} {does}, which a negative scale turns round")))
 
     def _pad(self, node, x):
         if np.any(node.attrs["value"]):
             return False
         self.padded[node.name] = self.shift_of[x], Demand(
-            reasons.BORDER_NOT_EXACT, f"its shift would meet the zeros of {node.label}", node.label)
+            reasons.BORDER_NOT_EXACT, f"its shift would meet the zeros of {node.label}")
         self._same(node, x)
 
     def _crop(self, node, x):
@@ -227,7 +227,7 @@ class Gauge:
     def _upsample(self, node, x):
         if node.attrs["interpolation"] not in COMMUTING:
             self._no_shift(x, Demand(
-                reasons.PIXELS_MOVE, f"{node.label} interpolates as {node.attrs['interpolation']} does", node.label))
+                reasons.PIXELS_MOVE, f"{node.label} interpolates as {node.attrs['interpolation']} does"))
         self._same(node, x)
 
     def _permute(self, node, x):
@@ -241,7 +241,7 @@ class Gauge:
         if after % before == 0:
             self._mapped(node, x, lambda unknowns: np.tile(unknowns, after // before))
         elif before % after == 0:
-            demand = Demand(reasons.PIXELS_MOVE, f"{node.label} makes pixels of channels", node.label)
+            demand = Demand(reasons.PIXELS_MOVE, f"{node.label} makes pixels of channels")
             for unknowns, of in ((self.scale, self.log_scale_of[x]), (self.shift, self.shift_of[x])):
                 unknowns.equate(np.tile(of[:after], before // after - 1), of[after:], demand)
             self._mapped(node, x, lambda unknowns: unknowns[:after])
@@ -259,7 +259,7 @@ class Gauge:
         self._scales_alone(node, x)
 
     def _scales_alone(self, node, x):
-        self._no_shift(x, Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} lets no shift pass", node.label))
+        self._no_shift(x, Demand(reasons.ACTIVATION_BETWEEN, f"{node.label} lets no shift pass"))
         self._positive(x, node, "does something else with negative numbers")
         self._same(node, x)
 
