@@ -9,7 +9,7 @@ from tfold.algebra.equations import PARITY, REAL, Contradiction, Mixed, System
 from tfold.passes import cost
 from tfold.passes.gauge import Gauge
 from tfold.passes.largest_set import LargestSet, largest_set
-from tfold.passes.regauge import Forms, forms
+from tfold.passes.regauge import forms
 from tfold.passes.sizes import likely_shapes
 from tfold.passes.unknowns import Vectors
 
@@ -38,7 +38,7 @@ class Choice:
     dear: dict = field(default_factory=dict)
     unscaled: set = field(default_factory=set)
     unshifted: set = field(default_factory=set)
-    forms: Forms | None = None
+    forms: dict = field(default_factory=dict)
 
 
 def choose(graph, policy):
@@ -100,7 +100,7 @@ class Problem:
                 for key, names in names_of.items()}
 
     def forms(self, systems):
-        """The `Forms` that solve the equations."""
+        """In which form each tensor is stored, by a solution of the equations."""
         return forms(self.gauge, *(self.vectors[kind].values(systems[kind].solution()) for kind in KINDS))
 
 

@@ -90,7 +90,7 @@ def _reason(graph, node, choice):
         contradiction, kind = choice.found.refused[key]
         others = [each for each in contradiction.sources if not isinstance(each, Demand) and (
             each not in choice.nodes_of[key])]
-        demand = _competition(graph, node, others, kind, contradiction.channel) if others else _nearest(
+        demand = _competition(graph, node, others, kind) if others else _nearest(
             contradiction.sources)
         demand = demand._replace(detail=demand.detail + _price(graph, choice.dear.get(key, ())))
     return Refusal(demand.reason, demand.detail)
@@ -111,7 +111,7 @@ def _rest(node, choice):
     return "; a multiplication stays of it" if node.name in choice.unshifted else ""
 
 
-def _competition(graph, node, others, kind, channel):
+def _competition(graph, node, others, kind):
     names = sorted({graph[name].label for name in others})
     read = graph[node.inputs[0]].label
     return Demand(reasons.COMPETES, (

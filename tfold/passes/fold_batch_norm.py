@@ -76,7 +76,7 @@ def _absorbers(graph, consumers, norm, choice):
         todo, seen = [start], set()
         while todo:
             ref = todo.pop()
-            if ref in seen or ref not in choice.forms.of:
+            if ref in seen or ref not in choice.forms:
                 continue
             seen.add(ref)
             for node in consumers[ref] if is_forward else [graph[ref]]:

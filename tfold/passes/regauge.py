@@ -4,8 +4,6 @@
 
 What the tensors were is kept in `graph.stored`, so that they can still be compared with the original network's.
 """
-from dataclasses import dataclass
-
 import numpy as np
 
 from tfold.algebra.affine import Affine
@@ -13,29 +11,15 @@ from tfold.algebra.compose import compose
 from tfold.algebra.linear_map import diagonal
 
 
-@dataclass
-class Forms:
-    """In which form each tensor is stored: `Ref` → `Affine`, for those whose form is another than before."""
-
-    of: dict
-
-    def encoding(self, ref):
-        return self.of.get(ref)
-
-    def decoding(self, ref):
-        form = self.of.get(ref)
-        return None if form is None else form.inverse()
-
-
 def forms(gauge, log_scale, sign, shift):
-    """The `Forms` that values for the unknowns of a `Gauge` mean."""
+    """In which form each tensor is stored, by values for the unknowns of a `Gauge`: `Ref` → `Affine`, where another."""
     found = {}
     for ref, unknowns in gauge.log_scale_of.items():
         scale = np.where(sign[unknowns], -1.0, 1.0) * np.exp(log_scale[unknowns])
         moved = shift[gauge.shift_of[ref]]
         if (scale != 1).any() or moved.any():
             found[ref] = Affine(scale, scale * moved)
-    return Forms(found)
+    return found
 
 
 def regauge(graph, forms, gone):
@@ -43,16 +27,17 @@ def regauge(graph, forms, gone):
 
     Args:
         graph: a `Graph`.
-        forms: `Forms` of its tensors.
+        forms: `Ref` → `Affine`: in which form its tensors are to be stored, where another than now.
         gone: affine nodes that, in these forms, compute nothing.
 
     """
     for node in graph:
-        if node.op == "pad" and node.ref in forms.of:
-            _pad_in_form(node, forms.of[node.ref])
+        if node.op == "pad" and node.ref in forms:
+            _pad_in_form(node, forms[node.ref])
         if node.op not in ("linear", "affine"):
             continue
-        before, after = forms.decoding(node.inputs[0]), forms.encoding(node.ref)
+        before, after = forms.get(node.inputs[0]), forms.get(node.ref)
+        before = before and before.inverse()
         if before is None and after is None or node in gone:
             continue
         if node.op == "linear":
@@ -63,7 +48,7 @@ def regauge(graph, forms, gone):
     graph.substitute({node.ref: node.inputs[0] for node in gone})
     for node in gone:
         graph.remove(node)
-    graph.store({ref.node: form for ref, form in forms.of.items() if ref.node in graph.nodes})
+    graph.store({ref.node: form for ref, form in forms.items() if ref.node in graph.nodes})
 
 
 def _mapped(linear, before, after, size):
