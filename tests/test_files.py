@@ -1,19 +1,22 @@
 """check_output and whole: nothing is overwritten unasked, nothing half-written stays."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tfold.errors import BadInputError
-from tfold.files import check_output, whole
+from tfold.files import check_output, scratch, whole
 
 
 def test_whole_writes_beside_the_path_and_renames(tmp_path):
     path = tmp_path / "m.tflite"
     with whole(path) as temporary:
-        assert temporary.parent == tmp_path and temporary.suffix == ".tflite"
+        assert temporary.parent.parent == tmp_path and temporary.suffix == ".tflite"  # one file system: a rename
         temporary.write_bytes(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new"
@@ -95,3 +98,55 @@ def test_check_output_never_allows_the_source(tmp_path):
             check_output(output, ".keras", force=True, source=source)
     check_output(tmp_path / "new.keras", ".keras", force=True, source=source)
     check_output(source, ".keras", force=True, source=tmp_path / "missing.keras")
+
+
+WRITER = """
+import sys
+from tfold.files import whole
+with whole(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A process in the middle of writing m.tflite."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / "m.tflite"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run(tmp_path, writer):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"old")
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    assert len(list(tmp_path.iterdir())) == 2 and path.read_bytes() == b"old"
+    with whole(tmp_path / "other.tflite") as temporary:
+        temporary.write_bytes(b"x")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.tflite", "other.tflite"]
+    assert path.read_bytes() == b"old"
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path, writer):
+    with whole(tmp_path / "other.tflite") as temporary:
+        temporary.write_bytes(b"x")
+    writer.communicate("")
+    assert (tmp_path / "m.tflite").read_bytes() == b"half"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.tflite", "other.tflite"]
+
+
+def test_folders_of_other_people_stay(tmp_path):
+    (tmp_path / ".tfold-settings").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_bytes(b"x")
+    (tmp_path / ".tfold-scratch-link").symlink_to("elsewhere")
+    with scratch(tmp_path) as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert (tmp_path / ".tfold-settings").is_dir() and (tmp_path / "elsewhere" / "file").exists()

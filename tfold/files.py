@@ -1,11 +1,27 @@
-"""Files appear whole or not at all, and nothing is overwritten unasked."""
+"""Files appear whole or not at all, nothing is overwritten unasked, and nothing half-made is left behind.
+
+What is being made lies in a folder of its own, which a lock holds as long as its process lives:
+
+    model.tflite      .tfold-scratch-x1y2/  ── lock held by a process
+                      └ file.tflite         ── renamed to model.tflite when it is complete
+
+A process that is killed (SIGKILL, power) removes nothing; but its lock is gone, and the next run clears away what it left.
+"""
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows has none: a killed process' folder stays there
+    fcntl = None
+
 from tfold.checks import check_path
 from tfold.errors import BadInputError
+
+PREFIX = ".tfold-scratch-"
 
 
 def check_output(path, suffix, force, source=None):
@@ -53,17 +69,54 @@ def whole(path):
     ...     temporary.write_bytes(content)
     """
     path = Path(os.path.realpath(path))  # a link stays a link, to the new content
-    # A short name of its own: one made from the output's could be too long where the output's is not.
-    handle, name = tempfile.mkstemp(prefix=".tfold-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with scratch(path.parent) as folder:
+        temporary = folder / f"file{path.suffix}"
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+
+
+@contextmanager
+def scratch(parent=None):
+    """A folder for what is needed only while the work goes on; removed at the end, or by the next run after a kill.
+
+    Args:
+        parent: where it is made; the system's folder for temporary files if None.
+    """
+    parent = Path(parent or tempfile.gettempdir())
+    clear_away(parent)
+    folder, lock = _locked_folder(parent)
+    try:
+        yield folder
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def clear_away(parent):
+    """Remove the scratch folders in `parent` whose process is gone."""
+    if fcntl is None:
+        return
+    for folder in Path(parent).glob(f"{PREFIX}*/"):
+        with suppress(OSError):  # somebody else's, or just gone
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _locked_folder(parent):
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        if fcntl is None:
+            return folder, os.open(os.devnull, os.O_RDONLY)
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # else another process has cleared it away before it was locked
+            return folder, lock
+        os.close(lock)
 
 
 def _umask():
