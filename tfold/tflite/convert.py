@@ -1,84 +1,160 @@
-"""Keras model → float32 .tflite: batch 1, TFLite builtins only, parity checked before the file appears."""
-import os
-import re
+"""Keras model → .tflite in any number format: fixed batch, builtin ops, Keras' names, checked before the file appears.
+
+    model ─ capture ─▶ graph ─ trace ─▶ function ─ converter ─▶ bytes ─ annotate ─▶ bytes ─ parity ─▶ file
+"""
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from tfold.comparison import difference
-from tfold.errors import BadInputError, ParityError, TfoldError, one_line
+from tfold.comparison import to_numpy
+from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.files import check_output, whole
-from tfold.graph.build import build
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
-from tfold.measure.run import run_tflite
-from tfold.quiet import quiet
-from tfold.sampling import random_input
+from tfold.sampling import input_tensors, model_input, random_input
+from tfold.tflite.about import about, called
+from tfold.tflite.annotate import annotate
+from tfold.tflite.converter import converted
+from tfold.tflite.formats import check_type, format_named
+from tfold.tflite.parity import Parity, parity
+from tfold.tflite.representative import representative
+from tfold.tflite.samples import Samples
+from tfold.tflite.trace import trace
 
-TOLERANCE = 1e-4
-# A float32 file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
+# A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
+COMPARED = 32  # representative samples that the check runs
+RANDOM = 4  # random ones, where there are none
 
 
 @dataclass(frozen=True)
 class Export:
-    """An exported file: `path`, its size in `bytes`, and `parity`, the worst relative difference from Keras."""
+    """An exported file.
+
+    Args:
+        path: the file.
+        bytes: its size.
+        format: its number format.
+        comparison: with Keras, a `Parity`.
+        warnings: sentences about the representative data, and outputs that the format cannot tell apart.
+    """
 
     path: Path
     bytes: int
-    parity: float
+    format: str
+    comparison: Parity
+    warnings: tuple = ()
+
+    @property
+    def parity(self):
+        """The worst relative difference from Keras, over all outputs."""
+        return self.comparison.worst.relative
 
     def to_json(self):
-        return {"path": str(self.path), "bytes": self.bytes, "parity": self.parity}
+        return {"path": str(self.path), "bytes": self.bytes, "format": self.format, "parity": self.parity,
+                "comparison": self.comparison.to_json(), "warnings": list(self.warnings)}
 
 
-def export(model, path, force=False, sample=None):
-    """Convert a Keras model to a float32 `.tflite` file and check it against Keras.
+def export(
+    model, path, quantize=None, representative_dataset=None, *, samples=None, scale=None, resize="stretch",
+    input_type=None, output_type=None, batch=1, float_fallback=False, select_tf_ops=False, report=None, sample=None,
+    tolerance=None, force=False,
+):
+    """Convert a Keras model to a `.tflite` file and check it against Keras.
 
     Args:
         model: a Functional or Sequential Keras model without α-activations (see `tfold.fold`, `tfold.settle`).
-        path: where the file appears, whole or not at all. It takes one input at a time (batch 1).
+        path: where the file appears, whole or not at all.
+        quantize: "float32" (None), "float16", "dynamic" (int8 weights), "int8" (integers from end to end) or "int16"
+            (int16 between layers, int8 weights).
+        representative_dataset: what the ranges of an int8 or int16 file are measured on: a `.npz` or `.npy` file, a
+            folder of images, arrays, a callable, or `Samples`; see `tfold.representative_samples`. The check uses it as well.
+        samples, scale, resize: how to read it, see `tfold.representative_samples`.
+        input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files.
+        batch: how many inputs the file takes at a time.
+        float_fallback: let ops of an int8 or int16 file that have no integer form compute in floats.
+        select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs.
+        report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, and merged layers are called
+            "a+b" in the file.
+        sample: input for the check; representative data, or random numbers, if None.
+        tolerance: allowed relative difference of the outputs; None: 1e-4 for float32, 1e-2 for float16, 0.1 for int16,
+            0.5 for int8 and dynamic.
         force: replace an existing file.
-        sample: input for the check, batch 1; random numbers if None.
 
     Returns:
         An `Export`.
 
     Raises:
-        BadInputError: the model cannot be exported; says what stands in the way.
-        ParityError: the file computes something else than the model (relative difference above 1e-4).
+        BadInputError: the model cannot be exported, or the data cannot be used; says what stands in the way.
+        ParityError: the file computes something else than the model. No file is written.
 
     Example:
 
     >>> tfold.export(result.model, "folded.tflite").bytes
     2493216
+    >>> tfold.export(result.model, "int8.tflite", "int8", "photos/", scale=(-1, 1)).comparison.worst.top1
+    0.984375
     """
     check_output(path, ".tflite", force)
+    format = format_named(quantize)
+    types = check_type(format, "input_type", input_type), check_type(format, "output_type", output_type)
+    _check_batch(batch)
     if keras.backend.backend() != "tensorflow" and family_of(model) is KERAS:
         raise BadInputError(
             f"TFLite export runs on Keras' TensorFlow backend. Received: backend {keras.backend.backend()}. "
             "Save the model, and export it with KERAS_BACKEND=tensorflow."
         )
     graph = capture(model)
-    left = [node.label for node in graph if node.op == "alpha"]
-    if left:
-        raise BadInputError(
-            f"α-activations are for training. Received: {model.name!r} with {len(left)} of them ({left[0]}, …). "
-            "Fold the model first (tfold.fold), or settle them (tfold.settle)."
-        )
-    single = _built(with_batch_one(graph))
-    content = _converted(single)
+    _refuse_alphas(model, graph)
+    data = _samples(model, format, representative_dataset, samples, scale, resize)
+    graph = with_batch(graph, batch)
+    traced = _traced(graph)
+    content = converted(
+        traced, format, *types, data and (lambda: data.full_batches(batch)), float_fallback, select_tf_ops)
+    content = annotate(content, traced, about(format, report, data), called(report))
+    reference = traced.model if any(node.dtype in OTHER_FLOATS for node in graph) else model
+    inputs, source = _compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
         temporary.write_bytes(content)
-        parity = _parity(single, temporary, sample)
-    return Export(Path(path), len(content), parity)
+        tolerance = format.tolerance if tolerance is None else tolerance
+        labels = data.labels if data and sample is None else None
+        found = parity(reference, temporary, inputs, tolerance, source,
+                       None if labels is None else labels[: len(inputs[0])],
+                       "tensorflow" if select_tf_ops else "litert")
+        found.check(f"The {format.name} file", "No file was written. ")
+    return Export(Path(path), len(content), format.name, found, (*(data.warnings if data else ()), *found.warnings))
 
 
-def with_batch_one(graph):
-    """The graph for one input at a time: TFLite then needs no ops that ask for the batch size."""
+def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0):
+    """Representative data for a model, read and checked: what `export(representative_dataset=…)` takes.
+
+    Args:
+        model: a Functional or Sequential Keras model.
+        source, samples, scale, resize, seed: see `tfold.tflite.representative.representative`.
+
+    Returns:
+        `Samples`.
+
+    Example:
+
+    >>> samples = tfold.representative_samples(model, "photos/", scale=(-1, 1))
+    >>> tfold.export(model, "int8.tflite", "int8", samples)
+    """
+    if isinstance(source, Samples):
+        return source
+    tensors = family_of(model).flatten(model_input(model))
+    inputs = [(tensor.name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
+              for tensor in tensors]
+    scales_itself = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
+    return representative(source, inputs, samples=samples, scale=scale, seed=seed, resize=resize,
+                          scales_itself=scales_itself)
+
+
+def with_batch(graph, batch=1):
+    """The graph for `batch` inputs at a time: TFLite then needs no ops that ask for the batch size."""
     open_axes = [name for name in graph.inputs if None in graph[name].shape[1:]]
     if open_axes:
         raise BadInputError(
@@ -87,7 +163,7 @@ def with_batch_one(graph):
         )
     for name in graph.inputs:
         node = graph[name]
-        node.shapes, node.layer = ((1, *node.shape[1:]),), None
+        node.shapes, node.layer = ((batch, *node.shape[1:]),), None
     inputs, outputs = graph.structure
     parts = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, (list, tuple)) else ()
     if not all(isinstance(part, Slot) for part in parts):
@@ -96,71 +172,59 @@ def with_batch_one(graph):
     return graph
 
 
-def _built(graph):
+def _check_batch(batch):
+    if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+        raise BadInputError(f"batch is a whole number from 1 on. Received: batch={batch!r}. Most phones run batch=1.")
+
+
+def _refuse_alphas(model, graph):
+    left = [node.label for node in graph if node.op == "alpha"]
+    if left:
+        raise BadInputError(
+            f"α-activations are for training. Received: {model.name!r} with {len(left)} of them ({left[0]}, …). "
+            "Fold the model first (tfold.fold), or settle them (tfold.settle)."
+        )
+
+
+def _samples(model, format, source, samples, scale, resize):
+    if source is not None:
+        return representative_samples(model, source, samples, scale, resize)
+    if format.needs_samples:
+        raise BadInputError(
+            f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "
+            "100 or more inputs: representative_dataset= (--representative), a .npz, a .npy or a folder of images."
+        )
+    return None
+
+
+def _traced(graph):
     try:
-        return build(graph, "float32" if any(node.dtype in OTHER_FLOATS for node in graph) else None)
+        return trace(graph, "float32" if any(node.dtype in OTHER_FLOATS for node in graph) else None)
     except TfoldError:
         raise
     except Exception as error:  # a layer that counts on another batch size raises whatever it likes
+        batch = graph[graph.inputs[0]].shape[0]
+        takes = "one input at a time" if batch == 1 else f"{batch} inputs at a time"
         raise BadInputError(
-            f"A .tflite file takes one input at a time. Received: {graph.name!r}, which cannot be built with batch 1: "
+            f"The .tflite file takes {takes}. Received: {graph.name!r}, which cannot be built with batch {batch}: "
             f"{one_line(error)} Build the model without a batch size."
         ) from error
 
 
-def _converted(model):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    try:
-        with quiet():
-            return converter.convert()
-    except Exception as error:  # the converter raises its own and MLIR's errors
-        found = ", ".join(re.findall(r"^(?:TF Select|Flex|Custom) ops: (.*)$", str(error), re.MULTILINE))
-        if found:
+def _compared_inputs(model, sample, data, batch):
+    """What the check runs, as a list of arrays, and what that is in words; as many as both networks take."""
+    own = family_of(model).flatten(model_input(model))[0].shape[0] or 1
+    step = math.lcm(batch, own)
+    if sample is not None:
+        try:
+            return [to_numpy(tensor) for tensor in input_tensors(model, sample)], "the given sample"
+        except Exception as error:  # another structure, other types
             raise BadInputError(
-                f"The export uses TFLite's builtin ops alone. Received: {model.name!r}, which needs {found}. "
-                "Replace the layers these ops come from."
+                f"sample= is an input as the model takes it. Received: one that {model.name!r} does not: "
+                f"{one_line(error)}"
             ) from error
-        raise BadInputError(
-            f"TFLite must be able to convert the model. Received: {model.name!r}, which it cannot: {one_line(error)} "
-            "Export parts of it (keras.Model(inputs, inner tensor)) to find the layer."
-        ) from error
-
-
-def _parity(model, path, sample):
-    """The worst relative difference between Keras and the file, over all outputs."""
-    sample = random_input(model) if sample is None else sample
-    family = family_of(model)
-    names = [tensor.name for tensor in family.flatten(model.input)]
-    try:
-        inputs = {name: np.asarray(x) for name, x in zip(names, family.flatten(sample), strict=True)}
-        expected = model(sample, training=False)
-    except Exception as error:  # whatever Keras makes of input that does not fit
-        raise BadInputError(
-            f"The export is checked by running the network. Received: {model.name!r}, which fails: {one_line(error)} "
-            "Pass sample=, an input it accepts."
-        ) from error
-    received = run_tflite(path, inputs)
-    # TFLite names the outputs by their keys, or output_0, output_1… where the model gives no dict; those of a tf_keras
-    # model as the model does.
-    keys = sorted(expected) if isinstance(expected, dict) and set(expected) == set(received) else [
-        f"output_{i}" for i in range(len(received))] if family is KERAS else model.output_names
-    worst = 0.0
-    for name, key, tensor in zip(model.output_names, keys, family.flatten(expected), strict=True):
-        array = np.asarray(keras.ops.convert_to_numpy(tensor))
-        if not np.isfinite(array).all():
-            raise BadInputError(
-                f"The export is checked by comparing numbers. Received: {model.name!r}, which gives NaN or infinity at "
-                f"output {name}. Pass sample=, an input it is made for."
-            )
-        found = difference(f"output {name}", array, received[key])
-        if not found.relative <= TOLERANCE:
-            raise ParityError(
-                f"The .tflite file must compute what Keras computes (tolerance {TOLERANCE:.0e}). Received: {found}. "
-                "No file was written."
-            )
-        worst = max(worst, found.relative)
-    return worst
+    if data is not None and data.count >= step:
+        count = max(step, min(COMPARED, data.count) // step * step)
+        return list(data.take(count).inputs.values()), data.source
+    inputs = input_tensors(model, random_input(model, batch=max(step, RANDOM // step * step)))
+    return [to_numpy(tensor) for tensor in inputs], "random numbers"

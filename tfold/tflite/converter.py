@@ -1,0 +1,112 @@
+"""TensorFlow's converter, run on a traced network, with its errors in words that name the layers."""
+import logging
+import os
+import re
+from contextlib import contextmanager
+
+from tfold.errors import BadInputError, one_line
+from tfold.quiet import quiet
+
+_LOOPS = ("While", "StatelessWhile")
+
+
+def converted(traced, format, input_type, output_type, samples=None, float_fallback=False, select_tf_ops=False):
+    """The bytes of a .tflite file.
+
+    Args:
+        traced: the `Trace`.
+        format, input_type, output_type, samples, float_fallback, select_tf_ops: see `Format.configure`.
+
+    Raises:
+        BadInputError: the network cannot be converted; names the ops and the layers they come from.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    if format.needs_samples:
+        _refuse_loops(traced, format)
+    try:
+        with quiet(), _without_advice():
+            # Of a function, not of the model: that way needs a SavedModel on disk, and takes five times as long.
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function])
+            format.configure(converter, input_type, output_type, samples, float_fallback, select_tf_ops)
+            return converter.convert()
+    except Exception as error:  # the converter raises its own and MLIR's errors
+        raise BadInputError(_explained(traced, format, str(error))) from error
+
+
+def _refuse_loops(traced, format):
+    """The converter's calibration ends the process (SIGSEGV) where a loop is."""
+    layers = _layers_with(traced, _LOOPS)
+    if layers:
+        raise BadInputError(
+            f"An {format.name} file is made of a network without loops. Received: {traced.model.name!r}, in which "
+            f"{', '.join(layers)} runs one over time. Build it with unroll=True, or export it with quantize='dynamic'."
+        )
+
+
+def _explained(traced, format, text):
+    name = traced.model.name
+    flex, custom = (_listed(r"TF Select ops", text), _listed("(?:Flex|Custom) ops", text))
+    if flex:
+        return (
+            f"The export uses TFLite's builtin ops alone. Received: {name!r}, which needs {_with_layers(traced, flex)}. "
+            "Replace the layers these ops come from, or allow TensorFlow's own ops, which need the Flex delegate on the "
+            "phone: select_tf_ops=True (--select-tf-ops)."
+        )
+    if custom:
+        return (
+            f"The export uses TFLite's builtin ops alone. Received: {name!r}, which needs "
+            f"{_with_layers(traced, custom)}, and no runtime has that. Replace the layers these ops come from."
+        )
+    if format.needs_samples and "quant" in text.lower():
+        return (
+            f"Every op of an {format.name} file computes in integers. Received: {name!r}, of which an op cannot: "
+            f"{one_line(text)} Let such ops compute in floats: float_fallback=True (--float-fallback)."
+        )
+    return (
+        f"TFLite must be able to convert the model. Received: {name!r}, which it cannot: {one_line(text)} "
+        "Export parts of it (keras.Model(inputs, inner tensor)) to find the layer."
+    )
+
+
+def _listed(title, text):
+    """["Erfinv", "Cholesky"] from a line "Custom ops: Erfinv, Cholesky"."""
+    return list(dict.fromkeys(
+        op.strip() for line in re.findall(rf"^{title}: (.*)$", text, re.MULTILINE) for op in line.split(",")))
+
+
+def _with_layers(traced, ops):
+    """ "Erfinv (layer special), Cholesky (layers a, b)" """
+    found = []
+    for op in ops:
+        layers = _layers_with(traced, (op, op.removeprefix("Flex")))
+        found.append(f"{op} (layer{'s' * (len(layers) > 1)} {', '.join(layers)})" if layers else op)
+    return ", ".join(found)
+
+
+def _layers_with(traced, kinds):
+    """Names of the layers that trace to ops of these kinds, inside the functions that they call too."""
+    definition = traced.function.graph.as_graph_def()
+    inside = {function.signature.name: function.node_def for function in definition.library.function}
+
+    def has(node, seen):
+        if node.op in kinds:
+            return True
+        called = {attr.func.name for attr in node.attr.values() if attr.func.name} | {node.op}
+        return any(has(inner, seen | {name}) for name in called & inside.keys() - seen for inner in inside[name])
+
+    return list(dict.fromkeys(
+        layer for node in definition.node if has(node, frozenset()) for layer in traced.layers_in(node.name)))
+
+
+@contextmanager
+def _without_advice():
+    """Keep quiet about which of its ways the converter likes better."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

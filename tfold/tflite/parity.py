@@ -1,0 +1,251 @@
+"""Does a .tflite file compute what Keras computes? Both are run on the same input, and every output is compared.
+
+    Keras model ──▶ y                     error = ŷ − y:  largest, mean, relative to the largest |y|,
+    .tflite ─ real numbers of ─▶ ŷ        signal ÷ noise in decibels, and how often both choose the same class
+"""
+from dataclasses import asdict, dataclass
+
+import keras
+import numpy as np
+
+from tfold.comparison import to_numpy
+from tfold.errors import BadInputError, ParityError, one_line
+from tfold.graph.family import family_of
+from tfold.measure import Worker, check_tflite, resolve
+from tfold.sampling import model_input
+from tfold.tflite.contents import read
+from tfold.tflite.trace import input_names, output_names
+
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class OutputParity:
+    """How far one output lies from Keras'.
+
+    Args:
+        name: of the output.
+        largest, mean: of |ŷ − y|, in the output's own unit.
+        relative: largest ÷ max |y|.
+        decibels: 10·log10 of mean y² ÷ mean (ŷ − y)²; None where the two are equal.
+        top1: how often both have their largest number in the same place of the last axis, 0…1; None where that axis has
+            one place.
+        step: what lies between two neighbouring numbers of a quantised output, 0 for floats: no error below it can be
+            helped. (The softmax of an int8 file has steps of 1/256, whatever its numbers are.)
+    """
+
+    name: str
+    largest: float
+    mean: float
+    relative: float
+    decibels: float | None
+    top1: float | None
+    step: float = 0.0
+
+    def passes(self, tolerance):
+        return self.relative <= tolerance or self.largest <= self.step
+
+    @property
+    def warning(self):
+        """A sentence where an output's numbers are too small for its steps, or ""."""
+        if self.largest < self.relative * self.step:  # the largest number is below one step
+            return (f"Output {self.name} has steps of {self.step:.1e}, and no number as large as that: the file cannot "
+                    "tell its numbers apart. Leave the softmax out of the network.")
+        return ""
+
+    def __str__(self):
+        parts = [f"output {self.name}: relative difference {self.relative:.1e}",
+                 f"largest {self.largest:.1e}", f"mean {self.mean:.1e}"]
+        parts += ["equal"] if self.decibels is None else [f"signal ÷ noise {self.decibels:.1f} dB"]
+        parts += [] if self.top1 is None else [f"same class {self.top1:.1%}"]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a comparison came to: `outputs`, on how many `samples` of which `data`, and what was allowed.
+
+    `accuracy` is (Keras', the file's) where the data came with labels, else None.
+    """
+
+    outputs: tuple
+    samples: int
+    data: str
+    tolerance: float
+    accuracy: tuple | None = None
+
+    @property
+    def worst(self):
+        return max(self.outputs, key=lambda each: each.relative)
+
+    @property
+    def passed(self):
+        return all(each.passes(self.tolerance) for each in self.outputs)
+
+    @property
+    def warnings(self):
+        return tuple(each.warning for each in self.outputs if each.warning)
+
+    def check(self, what="The .tflite file", then=""):
+        """Raise `ParityError` where an output lies further from Keras' than allowed; `then` says what follows."""
+        failing = [each for each in self.outputs if not each.passes(self.tolerance)]
+        if failing:
+            raise ParityError(
+                f"{what} must compute what Keras computes (tolerance {self.tolerance:g} of the largest output). "
+                f"Received: {failing[0]} ({self.samples} × {self.data}). {then}"
+                "To allow more: tolerance= (--tolerance)."
+            )
+
+    def to_json(self):
+        return {"samples": self.samples, "data": self.data, "tolerance": self.tolerance, "passed": self.passed,
+                "outputs": [asdict(each) for each in self.outputs],
+                "accuracy": None if self.accuracy is None else dict(zip(("keras", "tflite"), self.accuracy, strict=True))}
+
+    def __str__(self):
+        lines = [f"parity with Keras on {self.samples} sample{'s' * (self.samples != 1)} ({self.data})",
+                 *(f"  {each}" for each in self.outputs)]
+        if self.accuracy:
+            lines.append("  accuracy {:.2%} in Keras, {:.2%} in the file".format(*self.accuracy))
+        return "\n".join(lines)
+
+
+def parity(model, path, inputs, tolerance, data="random numbers", labels=None, runtime="litert"):
+    """Compare a file with the model it was made of.
+
+    Args:
+        model: a Keras or tf_keras model.
+        path: the .tflite file.
+        inputs: arrays, one for each input in the model's order, all of as many samples.
+        tolerance: allowed relative difference.
+        data: what the inputs are, in words.
+        labels: the samples' classes, or None.
+        runtime: which runtime runs the file.
+
+    Returns:
+        A `Parity`; it has not been judged yet: `Parity.check`.
+
+    Raises:
+        BadInputError: the model or the file does not take the inputs, or the model gives NaN.
+    """
+    names = output_names(model)
+    expected = keras_outputs(model, inputs)
+    received, steps = tflite_outputs(path, dict(zip(input_names(model), inputs, strict=True)), names, runtime)
+    outputs = tuple(map(compared, names, expected, received, steps))
+    accuracy = None
+    if labels is not None and len(outputs) == 1 and outputs[0].top1 is not None:
+        accuracy = tuple(float((np.argmax(y, -1) == labels).mean()) for y in (*expected, *received))
+    return Parity(outputs, len(inputs[0]), data, tolerance, accuracy)
+
+
+def compared(name, expected, received, step=0.0):
+    """The `OutputParity` of two arrays of one shape."""
+    if expected.shape != received.shape:
+        raise ParityError(
+            f"A .tflite file's outputs have the shapes of Keras'. Received: {received.shape} for {expected.shape} at "
+            f"output {name}. Is the file made of this model?"
+        )
+    expected, received = expected.astype(np.float64), received.astype(np.float64)
+    error = received - expected
+    largest, scale, noise = (float(each) for each in (
+        np.abs(error).max(initial=0), np.abs(expected).max(initial=0), np.square(error).mean()))
+    decibels = None if not noise else 10 * float(np.log10(max(np.square(expected).mean(), 1e-300) / noise))
+    top1 = None
+    if expected.ndim > 1 and expected.shape[-1] > 1:
+        top1 = float((expected.argmax(-1) == received.argmax(-1)).mean())
+    return OutputParity(name, largest, float(np.abs(error).mean()), largest / (scale or 1.0), decibels, top1,
+                        step)
+
+
+def keras_outputs(model, inputs):
+    """The model's outputs as a list of arrays, for inputs as a list of arrays."""
+    family = family_of(model)
+    structure = model_input(model)
+    tensors = family.flatten(structure)
+    chunk = tensors[0].shape[0] or CHUNK
+    found = []
+    try:
+        for start in range(0, len(inputs[0]), chunk):
+            part = iter([family.tensor(array[start : start + chunk], keras.backend.standardize_dtype(tensor.dtype))
+                         for array, tensor in zip(inputs, tensors, strict=True)])
+            outputs = model(family.map_structure(lambda _, part=part: next(part), structure), training=False)
+            found.append([to_numpy(tensor) for tensor in family.flatten(outputs)])
+    except Exception as error:  # whatever Keras makes of input that does not fit
+        raise BadInputError(
+            f"A file is compared with the model by running both. Received: {model.name!r}, which fails: "
+            f"{one_line(error)} Pass sample=, an input it accepts."
+        ) from error
+    found = [np.concatenate(each) for each in zip(*found, strict=True)]
+    for name, array in zip(family.output_names(model), found, strict=True):
+        if not np.isfinite(array).all():
+            raise BadInputError(
+                f"A file is checked by comparing numbers. Received: {model.name!r}, which gives NaN or infinity at "
+                f"output {name}. Pass sample=, an input it is made for."
+            )
+    return found
+
+
+def tflite_outputs(path, inputs, names, runtime="litert"):
+    """A file's outputs as a list of arrays of real numbers, and how large one step of each is, 0 for floats.
+
+    Args:
+        path: the file.
+        inputs: dict Keras' name → array, in the model's order.
+        names: Keras' names of the outputs; what comes back is in this order.
+        runtime: which runtime runs it.
+    """
+    resolve(runtime)
+    contents = read(path)
+    ends = _named_ends(contents)
+    takers = [contents.tensors[index] for index in _in_order("input", path, ends[0], list(inputs))]
+    makers = [contents.tensors[index] for index in _in_order("output", path, ends[1], names)]
+    keys = {index: key for key, index in ends[1].items()}
+    batch = takers[0].shape[0] if takers[0].signature[0] != -1 else 1
+    count = len(next(iter(inputs.values())))
+    found = []
+    with Worker(runtime) as worker:
+        worker.load(check_tflite(path))
+        for start in range(0, count, batch):
+            part = {tensor.name: stored(tensor, array[start : start + batch])
+                    for tensor, array in zip(takers, inputs.values(), strict=True)}
+            made = worker.run(part)
+            found.append([tensor.real(made[keys[tensor.index]]) for tensor in makers])
+    return [np.concatenate(each) for each in zip(*found, strict=True)], [_step(contents, tensor) for tensor in makers]
+
+
+def _step(contents, tensor):
+    """The scale of a quantised output, or of what a DEQUANTIZE makes floats of at the end."""
+    for op in contents.ops:
+        if op.kind == "DEQUANTIZE" and tensor.index in op.outputs:
+            tensor = contents.tensors[op.inputs[0]]
+    return tensor.scales[0] if tensor.is_quantized and tensor.scales else 0.0
+
+
+def stored(tensor, array):
+    """Real numbers as a tensor of a file stores them: rounded and clipped where it is quantised."""
+    dtype = np.dtype(tensor.dtype)
+    if not tensor.is_quantized:
+        return np.asarray(array).astype(dtype)
+    limits = np.iinfo(dtype)
+    scaled = np.round(np.asarray(array, np.float64) / tensor.scales[0]) + tensor.zero_points[0]
+    return np.clip(scaled, limits.min, limits.max).astype(dtype)
+
+
+def _named_ends(contents):
+    """Names of inputs → tensor indices, and of outputs: the signature's, else the tensors' own."""
+    if len(contents.signatures) == 1 and contents.signatures[0].subgraph == 0:
+        return contents.signatures[0].inputs, contents.signatures[0].outputs
+    return tuple({contents.tensors[index].name: index for index in ends}
+                 for ends in (contents.inputs, contents.outputs))
+
+
+def _in_order(what, path, named, wanted):
+    """Tensor indices in Keras' order, whether the file calls them as Keras does, by numbers, or has but one."""
+    for names in (wanted, [f"{what}_{number}" for number in range(len(wanted))]):
+        if set(names) == set(named):
+            return [named[name] for name in names]
+    if len(wanted) == len(named) == 1:
+        return list(named.values())
+    raise BadInputError(
+        f"A file that is compared with a model has its {what}s. Received: {path} with {', '.join(named)} for "
+        f"{', '.join(wanted)}. Is it made of this model?"
+    )

@@ -1,0 +1,109 @@
+"""A network as one TensorFlow function in which every op says which layer it comes from.
+
+The converter fuses, renames and reorders, but it keeps the scopes of what it fused in the tensors' names:
+
+    layers                        TensorFlow ops                                   tensor in the .tflite
+    stem ─▶ stem_relu       ⇒     tfold.0/…/Conv2D ─▶ tfold.1/…/Relu6       ⇒     "…tfold.1/…/Relu6;…tfold.0/…/Conv2D…"
+
+A number is not mistaken for another layer's, as a name may be: "relu_1" is the second call of "relu", and a layer too.
+"""
+import re
+from dataclasses import dataclass
+
+from tfold.graph.build import build_with_tensors
+from tfold.graph.execute import built_calls, execute
+from tfold.graph.family import family_of
+from tfold.graph.ir import Ref
+from tfold.sampling import model_input
+
+_SCOPE = re.compile(r"tfold\.(\d+)/")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What `trace` made.
+
+    Args:
+        function: the concrete function: inputs in the model's order, outputs as a list.
+        model: the Keras model that was traced.
+        layers: for each scope, the name of its layer.
+        inputs, outputs: what Keras calls them, in the function's order.
+        output_layers: for each output, the number of the scope that makes it; None where an output is an input.
+    """
+
+    function: object
+    model: object
+    layers: tuple
+    inputs: tuple
+    outputs: tuple
+    output_layers: tuple
+
+    def layers_in(self, name):
+        """Names of the layers whose scopes are in a tensor's name, in the order of the network.
+
+        >>> traced.layers_in("tfold.1/relu/Relu6;tfold.0/stem/Conv2D")
+        ['stem', 'relu']
+        """
+        return [self.layers[number] for number in sorted({int(found) for found in _SCOPE.findall(name)})]
+
+
+def trace(graph, dtype=None):
+    """Build a graph and trace it.
+
+    Args:
+        graph: a `Graph` whose inputs have fixed shapes.
+        dtype: a floating-point type for all layers, or None.
+    """
+    import tensorflow as tf
+
+    built = build_with_tensors(graph, dtype)
+    family = family_of(built.model)
+    calls, layers, makers = [], [], {}
+    for number, (reads, makes, function) in enumerate(built_calls(graph, built)):
+        calls.append((reads, makes, _scoped(tf, number, function)))
+        layers.append(built.layer_names[makes[0].node])
+        makers.update({ref: number for ref in makes})
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=re.sub(r"\W", "_", tensor.name))
+             for tensor in family.flatten(built.model.input)]
+
+    @tf.function(input_signature=specs, autograph=False)
+    def network(*inputs):
+        values = execute(calls, dict(zip(map(Ref, graph.inputs), inputs, strict=True)), family=family)
+        return [tf.identity(values[ref]) for ref in graph.outputs]
+
+    return Trace(
+        network.get_concrete_function(), built.model, tuple(layers),
+        input_names(built.model), output_names(built.model),
+        tuple(makers.get(ref) for ref in graph.outputs),
+    )
+
+
+def _scoped(tf, number, function):
+    def call(tensors):
+        with tf.name_scope(f"tfold.{number}"):
+            return function(tensors)
+
+    return call
+
+
+def input_names(model):
+    """What Keras calls a model's inputs, in the order of its tensors."""
+    return tuple(tensor.name for tensor in family_of(model).flatten(model_input(model)))
+
+
+def output_names(model):
+    """What a signature calls a model's outputs: the keys of a model that gives a dict, else Keras' names, each once."""
+    family = family_of(model)
+    given = None if isinstance(model, family.keras.Sequential) else model.output
+    if isinstance(given, dict) and len(family.flatten(given)) == len(given):
+        return tuple(sorted(given))  # in which order tensors of a dict are counted
+    return _unique(family.output_names(model))
+
+
+def _unique(names):
+    """One layer may make two outputs of a model, and then both have its name."""
+    seen, found = {}, []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}_{seen[name] - 1}")
+    return tuple(found)
