@@ -19,7 +19,7 @@ LINES = [
     {"passes"},
     {"sampling", "comparison"},
     {"verification", "loading"},
-    {"folding"},
+    {"folding", "equalizing"},
     {"report", "sweeps", "tflite", "measure", "planning", "training", "alpha", "zoo"},
     {"demo"},
     {"cli"},

@@ -28,6 +28,7 @@ _HOME = {
     "effective_depth": "tfold.folding",
     "FoldResult": "tfold.folding",
     "export": "tfold.tflite.convert",
+    "compare": "tfold.tflite.compare_files",
     "representative_samples": "tfold.tflite.convert",
     "bench": "tfold.measure.compare",
     "TfoldError": "tfold.errors",

@@ -15,6 +15,7 @@ from tfold.graph.build import build_with_tensors, names_in
 from tfold.graph.capture import capture
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
+from tfold.passes.ranges import merged_ranges
 from tfold.passes.report import Report
 from tfold.verification import verify as _verify
 
@@ -119,6 +120,7 @@ def _fold(model, rewriting, options, check, sample):
     built = build_with_tensors(graph)
     report.after = figures(graph)
     report.homes = homes(graph, built.layer_names)
+    report.ranges = merged_ranges(original, graph)
     if check:
         report.verification = _verify(model, settled, original, graph, built, sample)
     return FoldResult(built.model, report)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import keras
 
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, one_line
 from tfold.files import check_output, whole
 
 LEGACY = (".h5", ".hdf5")
+REPORT = "tfold.json"
 
 
 def load_model(path, allow_unsafe=False, custom_objects=()):
@@ -38,11 +39,53 @@ def load_model(path, allow_unsafe=False, custom_objects=()):
         raise BadInputError(_explained(path, error)) from error
 
 
-def save_model(model, path, force=False):
-    """Save a Keras model as a `.keras` file that appears whole or not at all."""
+def save_model(model, path, force=False, report=None):
+    """Save a Keras model as a `.keras` file that appears whole or not at all.
+
+    Args:
+        model: the model.
+        path: the file.
+        force: replace an existing file.
+        report: the fold's `Report`; it travels in the archive as tfold.json, which Keras does not look at.
+    """
     check_output(path, ".keras", force)
     with whole(path) as temporary:
         model.save(temporary)
+        if report is not None:
+            with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(REPORT, json.dumps({"version": 1, "report": report.to_json()}))
+
+
+def load_report(path):
+    """The fold's report as JSON.
+
+    Args:
+        path: a `.keras` file, or the document that `tfold fold --json` wrote.
+
+    Returns:
+        dict, or None for a `.keras` file that `save_model` has not given one: fine-tuned and saved by Keras, say.
+
+    Raises:
+        BadInputError: another kind of file, or a damaged one.
+    """
+    path = Path(path)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(REPORT) if REPORT in archive.namelist() else None
+        else:
+            text = path.read_bytes()
+        if text is None:
+            return None
+        report = json.loads(text)["report"]
+        if not {"homes", "before", "after"} <= set(report) or not isinstance(report["homes"], dict):
+            raise ValueError("no report of a fold")
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise BadInputError(
+            f"A fold's report is the document of tfold fold --json, or lies in the .keras file that tfold fold wrote. "
+            f"Received: {path}, which has none that can be read ({one_line(error)[:-1]}). Leave it out, or fold again."
+        ) from error
+    return report
 
 
 def _check_file(path):

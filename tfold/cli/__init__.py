@@ -15,7 +15,10 @@ from tfold.version import __version__
 COMMANDS = {
     "inspect": "What is in a model: what would fold, what would not and why.",
     "fold": "Make a model shallower, exactly.",
+    "equalize": "Even out a model's channels before int8, exactly.",
     "export": "Convert a model to .tflite and check it against Keras.",
+    "parity": "Compare .tflite files with the Keras model they are made of.",
+    "losses": "Where a quantised .tflite file loses its accuracy, layer by layer.",
     "bench": "Measure .tflite files on this machine, side by side.",
     "demo": "The whole way once, on handwritten digits.",
     "doctor": "Versions, runtimes and tools: what is there, what is missing.",

@@ -25,6 +25,47 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 
 
+def data_options(name, what, required=False):
+    """Options that say which inputs to take, and how to read them; `name` is the first one's."""
+
+    def options(command):
+        command = click.option(
+            "--resize", type=click.Choice(["stretch", "crop"]), default="stretch", show_default=True,
+            help="How images get the input's size.",
+        )(command)
+        command = click.option("--scale", type=Scale(), help="What pixels 0 and 255 become: --scale=-1,1.")(command)
+        command = click.option("--samples", type=click.IntRange(2), help="How many to take.  [default: 200]")(command)
+        return click.option(
+            name, type=click.Path(), required=required, help=f"{what}: a .npz, a .npy or a folder of images.")(command)
+
+    return options
+
+
+def data_words(name, path, samples, scale, resize):
+    """The same options for the next command."""
+    words = [name, path_word(path)]
+    words += ["--samples", samples] if samples else []
+    words += [f"--scale={scale[0]:g},{scale[1]:g}"] if scale else []
+    return words + (["--resize", resize] if resize != "stretch" else [])
+
+
+class Scale(click.ParamType):
+    """-1,1"""
+
+    name = "LOW,HIGH"
+
+    def convert(self, value, param, context):
+        try:
+            low, high = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"Two numbers with a comma between them. Received: {value!r}. Use --scale=-1,1.", param, context)
+        return low, high
+
+
+tolerance_option = click.option(
+    "--tolerance", type=click.FloatRange(0), help="Allowed difference from Keras, relative to the largest output.")
+
+
 def model_options(command):
     """Options of every command that loads a Keras model."""
     command = click.option(

@@ -36,7 +36,7 @@ def fold_command(model, output, dry_run, no_verify, allow_unsafe, custom_objects
     else:
         result = folding.fold(source, **choices, verify=not no_verify)
         report = result.report
-        loading.save_model(result.model, output, force)
+        loading.save_model(result.model, output, force, report)
     common.write_json("fold", {"input": model, "output": output, "report": report.to_json()})
     common.say(str(report), as_json)
     needed = common.model_words(allow_unsafe, custom_objects)

@@ -1,18 +1,7 @@
 """A picture of the α over the epochs."""
 import numpy as np
 
-from tfold.errors import TfoldError
 from tfold.files import whole
-
-
-def check_matplotlib():
-    """Raise `TfoldError` where there is no matplotlib: before the training, not after it."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise TfoldError(
-            "The picture is drawn with matplotlib. Received: no matplotlib. Install it: pip install matplotlib."
-        ) from error
 
 
 def draw(history, report, path, threshold=0.9):

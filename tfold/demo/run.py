@@ -13,6 +13,7 @@ from tfold.graph.capture import capture
 from tfold.loading import save_model
 from tfold.measure import available_runtimes, bench, run_tflite
 from tfold.passes.figures import figures
+from tfold.report.drawing import check_matplotlib
 
 EPOCHS = {"base": 20, "alpha": 15, "post": 25}
 QUICK_EPOCHS = {"base": 2, "alpha": 1, "post": 1}
@@ -70,7 +71,7 @@ def run(folder, say, seed=0, epochs=None):
     """
     folder, epochs = Path(folder), epochs or EPOCHS
     paths = {name: folder / name for name in FILES}
-    picture.check_matplotlib()
+    check_matplotlib()
     keras.utils.set_random_seed(seed)
     data = digits.load(seed)
     batches = digits.ShiftedBatches(data, seed=seed)
@@ -91,10 +92,10 @@ def run(folder, say, seed=0, epochs=None):
 
     say("5/5 export both and measure them in turns")
     save_model(base, paths["base.keras"], force=True)
-    save_model(folded, paths["folded.keras"], force=True)
+    save_model(folded, paths["folded.keras"], force=True, report=result.report)
     sides = {}
-    for name, model in (("base", base), ("folded", folded)):
-        exported = tfold.export(model, paths[f"{name}.tflite"], force=True)
+    for name, model, report in (("base", base, None), ("folded", folded, result.report)):
+        exported = tfold.export(model, paths[f"{name}.tflite"], force=True, report=report)
         counted = figures(capture(model))
         accuracy = tflite_accuracy(exported.path, data)
         sides[name] = Side(accuracy, counted.depth, counted.parameters, counted.macs, exported.bytes)

@@ -50,7 +50,8 @@ class Report:
     `homes` maps the name of every original layer that was not dropped to the layer of the folded model it lives in now;
     where layers of several nested models bear one name, their paths ("encoder/dense"). `largest_fold` says how many
     batch norms can go, and proves it. `explained` has the reason for each refused one from when it was first met:
-    later, what it competed with is gone.
+    later, what it competed with is gone. `ranges` has a `MergedRange` for each layer that was merged: how wide its
+    kernel is, and the kernels that it was made of.
     """
 
     entries: list = field(default_factory=list)
@@ -60,6 +61,7 @@ class Report:
     verification: object = None
     largest_fold: object = None
     explained: dict = field(default_factory=dict)
+    ranges: tuple = ()
 
     def did(self, rule, nodes, detail):
         self.entries.append(Entry(rule, tuple(nodes), None, detail))
@@ -91,6 +93,7 @@ class Report:
             "refused": [asdict(entry) for entry in self.refusals],
             "homes": self.homes,
             "largest_fold": self.largest_fold and asdict(self.largest_fold),
+            "ranges": [asdict(each) for each in self.ranges],
             "verification": self.verification and self.verification.to_json(),
         }
 
@@ -112,6 +115,9 @@ class Report:
         for title, entries in (("folded", self.folded), ("refused", self.refusals)):
             lines.append(f"{title} ({len(entries)})")
             lines += [f"  {entry}" for entry in entries]
+        if self.ranges:
+            lines.append(f"kernels of merged layers ({len(self.ranges)})")
+            lines += [f"  {each}" for each in self.ranges]
         if self.verification:
             lines.append(str(self.verification))
         return "\n".join(lines)

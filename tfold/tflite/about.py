@@ -3,14 +3,16 @@ import hashlib
 import json
 
 import keras
+import numpy as np
 
 from tfold.version import __version__
 
 
-def about(format, report=None, samples=None):
+def about(model, format, report=None, samples=None):
     """What the metadata entry "tfold" says.
 
     Args:
+        model: the Keras model.
         format: the `Format`.
         report: the fold's `Report`, or its JSON, or None.
         samples: the `Samples` the ranges were measured on, or None.
@@ -18,7 +20,8 @@ def about(format, report=None, samples=None):
     Returns:
         dict for JSON.
     """
-    said = {"tfold": __version__, "keras": keras.__version__, "format": format.name}
+    said = {"tfold": __version__, "keras": keras.__version__, "format": format.name,
+            "weights_sha256": digest_of_weights(model)}
     if report is not None:
         report = as_json(report)
         said["fold"] = {"sha256": digest(report)}
@@ -36,6 +39,15 @@ def digest(report):
     '1f0c2d9a'
     """
     return hashlib.sha256(json.dumps(as_json(report), sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_weights(model):
+    """SHA-256 of a model's weights: whether a file was made of this model, or of one that was trained further."""
+    found = hashlib.sha256()
+    for weight in model.get_weights():
+        found.update(f"{weight.dtype}{weight.shape}".encode())
+        found.update(np.ascontiguousarray(weight).tobytes())
+    return found.hexdigest()
 
 
 def as_json(report):

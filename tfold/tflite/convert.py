@@ -114,9 +114,9 @@ def export(
     traced = _traced(graph)
     content = converted(
         traced, format, *types, data and (lambda: data.full_batches(batch)), float_fallback, select_tf_ops)
-    content = annotate(content, traced, about(format, report, data), called(report))
+    content = annotate(content, traced, about(model, format, report, data), called(report))
     reference = traced.model if any(node.dtype in OTHER_FLOATS for node in graph) else model
-    inputs, source = _compared_inputs(model, sample, data, batch)
+    inputs, source = compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
         temporary.write_bytes(content)
         tolerance = format.tolerance if tolerance is None else tolerance
@@ -211,8 +211,8 @@ def _traced(graph):
         ) from error
 
 
-def _compared_inputs(model, sample, data, batch):
-    """What the check runs, as a list of arrays, and what that is in words; as many as both networks take."""
+def compared_inputs(model, sample, data, batch, most=COMPARED):
+    """What a check runs, as a list of arrays, and what that is in words; as many as both networks take."""
     own = family_of(model).flatten(model_input(model))[0].shape[0] or 1
     step = math.lcm(batch, own)
     if sample is not None:
@@ -224,7 +224,7 @@ def _compared_inputs(model, sample, data, batch):
                 f"{one_line(error)}"
             ) from error
     if data is not None and data.count >= step:
-        count = max(step, min(COMPARED, data.count) // step * step)
+        count = max(step, min(most, data.count) // step * step)
         return list(data.take(count).inputs.values()), data.source
     inputs = input_tensors(model, random_input(model, batch=max(step, RANDOM // step * step)))
     return [to_numpy(tensor) for tensor in inputs], "random numbers"

@@ -137,6 +137,15 @@ def parity(model, path, inputs, tolerance, data="random numbers", labels=None, r
     return Parity(outputs, len(inputs[0]), data, tolerance, accuracy)
 
 
+def compare_files(model, path, other, inputs, tolerance, data="random numbers", runtime="litert"):
+    """As `parity`, between two files of one model: `other` against `path`."""
+    inputs, names = dict(zip(input_names(model), inputs, strict=True)), output_names(model)
+    expected, _ = tflite_outputs(path, inputs, names, runtime)
+    received, steps = tflite_outputs(other, inputs, names, runtime)
+    outputs = tuple(map(compared, names, expected, received, steps))
+    return Parity(outputs, len(expected[0]), data, tolerance)
+
+
 def compared(name, expected, received, step=0.0):
     """The `OutputParity` of two arrays of one shape."""
     if expected.shape != received.shape:
@@ -195,18 +204,13 @@ def tflite_outputs(path, inputs, names, runtime="litert"):
     """
     resolve(runtime)
     contents = read(path)
-    ends = _named_ends(contents)
-    takers = [contents.tensors[index] for index in _in_order("input", path, ends[0], list(inputs))]
-    makers = [contents.tensors[index] for index in _in_order("output", path, ends[1], names)]
-    keys = {index: key for key, index in ends[1].items()}
-    batch = takers[0].shape[0] if takers[0].signature[0] != -1 else 1
-    count = len(next(iter(inputs.values())))
+    named = _named_ends(contents)[1]
+    makers = [contents.tensors[index] for index in _in_order("output", path, named, names)]
+    keys = {index: key for key, index in named.items()}
     found = []
     with Worker(runtime) as worker:
         worker.load(check_tflite(path))
-        for start in range(0, count, batch):
-            part = {tensor.name: stored(tensor, array[start : start + batch])
-                    for tensor, array in zip(takers, inputs.values(), strict=True)}
+        for part in fed(contents, inputs):
             made = worker.run(part)
             found.append([tensor.real(made[keys[tensor.index]]) for tensor in makers])
     return [np.concatenate(each) for each in zip(*found, strict=True)], [_step(contents, tensor) for tensor in makers]
@@ -218,6 +222,21 @@ def _step(contents, tensor):
         if op.kind == "DEQUANTIZE" and tensor.index in op.outputs:
             tensor = contents.tensors[op.inputs[0]]
     return tensor.scales[0] if tensor.is_quantized and tensor.scales else 0.0
+
+
+def fed(contents, inputs):
+    """Yields what a file is fed: dict tensor name → array as it stores numbers, as many samples as it takes at a time.
+
+    Args:
+        contents: of the file.
+        inputs: dict Keras' name → array of real numbers, in the model's order.
+    """
+    takers = [contents.tensors[index]
+              for index in _in_order("input", contents.path, _named_ends(contents)[0], list(inputs))]
+    batch = takers[0].shape[0] if takers[0].signature[:1] != (-1,) else 1
+    for start in range(0, len(next(iter(inputs.values()))), batch):
+        yield {tensor.name: stored(tensor, array[start : start + batch])
+               for tensor, array in zip(takers, inputs.values(), strict=True)}
 
 
 def stored(tensor, array):

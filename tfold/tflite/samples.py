@@ -55,6 +55,14 @@ class Samples:
     def __iter__(self):
         return self.batches()
 
+    def as_model_takes_them(self, model):
+        """The samples in the structure of a model's input: an array, a list or a dict."""
+        from tfold.graph.family import family_of
+        from tfold.sampling import model_input
+
+        arrays = iter(self.inputs.values())
+        return family_of(model).map_structure(lambda _: next(arrays), model_input(model))
+
     def full_batches(self, batch=1):
         """As `batches`, without a smaller one at the end: for a network that takes so many at a time and no other."""
         return (each for each in self.batches(batch) if len(each[0]) == batch)

@@ -1,0 +1,200 @@
+"""Where a quantised file loses its accuracy: each tensor beside the same tensor of the float file.
+
+    float32.tflite   stem;relu ──▶ block_1 ──▶ …        signal:  mean x²
+    int8.tflite      stem;relu ──▶ block_1 ──▶ …        noise:   mean (x̂ − x)², with all that came before
+
+    decibels = 10·log10(signal ÷ noise); what a layer itself lost is the step down from the worst of what it reads.
+
+The tensors are the runtime's own (`experimental_preserve_all_tensors`); a tensor has the same name in both files.
+"""
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tfold.errors import BadInputError
+from tfold.files import scratch
+from tfold.measure import run_tensors
+from tfold.tflite.about import digest_of_weights
+from tfold.tflite.annotate import METADATA
+from tfold.tflite.contents import read
+from tfold.tflite.convert import compared_inputs, export, representative_samples
+from tfold.tflite.parity import fed
+from tfold.tflite.summary import quantization
+from tfold.tflite.trace import input_names
+
+INAUDIBLE = 140.0  # decibels: float32 itself has no more
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one op's output has lost.
+
+    Args:
+        name: of the tensor: the layers that make it.
+        kind: of the op, "CONV_2D".
+        op: its index in the quantised file.
+        decibels: signal ÷ noise.
+        lost: by how much that is below the worst tensor that the op reads; negative where noise averages out.
+        lowest, highest: of the float tensor.
+        step: of the quantised tensor, 0 where it is floats.
+    """
+
+    name: str
+    kind: str
+    op: int
+    decibels: float
+    lost: float
+    lowest: float
+    highest: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Every layer's loss: `layers` in the order of the network, `worst` first; on how many `samples` of which `data`."""
+
+    layers: tuple
+    samples: int
+    data: str
+    warnings: tuple = ()
+
+    @property
+    def worst(self):
+        return tuple(sorted(self.layers, key=lambda each: each.decibels))
+
+    def to_json(self):
+        return {"samples": self.samples, "data": self.data, "warnings": list(self.warnings),
+                "layers": [asdict(each) for each in self.worst]}
+
+    def table(self, rows=None):
+        """Text for people, worst first."""
+        shown = self.worst[:rows]
+        width = max([len(each.name) for each in shown] + [5])
+        lines = [f"{'layer':<{width}}  {'op':<18} {'signal÷noise':>12} {'lost here':>10} {'range':>22} {'step':>9}"]
+        for each in shown:
+            extent = f"{each.lowest:.3g} … {each.highest:.3g}"
+            lines.append(f"{each.name:<{width}}  {each.kind:<18} {each.decibels:>9.1f} dB {each.lost:>7.1f} dB "
+                         f"{extent:>22} {each.step:>9.2g}")
+        if len(shown) < len(self.layers):
+            lines.append(f"… and {len(self.layers) - len(shown)} more that lost less")
+        return "\n".join(lines)
+
+    def __str__(self):
+        return self.table()
+
+
+def layer_losses(model, path, data=None, samples=None, scale=None, resize="stretch"):
+    """Compare every tensor of a quantised file with the float network's.
+
+    Args:
+        model: the Keras model that the file was exported from, by `tfold.export`.
+        path: the file.
+        data: inputs; random numbers if None. See `tfold.representative_samples`.
+        samples, scale, resize: how to read them.
+
+    Returns:
+        `Losses`.
+
+    Raises:
+        BadInputError: the file is float, damaged, or was not exported from this model by tfold.
+
+    Example:
+
+    >>> print(tfold.layer_losses(folded, "int8.tflite", "test.npz").table(10))
+    """
+    contents = read(path)
+    found = quantization(contents)
+    if found.format in ("float32", "float16"):
+        raise BadInputError(
+            f"What quantisation costs is seen in a quantised file. Received: {path}, a {found.format} file. "
+            "Export one: quantize='int8' (--quantize int8)."
+        )
+    _check_same_weights(model, contents)
+    data = None if data is None else representative_samples(model, data, samples, scale, resize)
+    batch = contents.tensors[contents.inputs[0]].shape[0]
+    inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
+    with scratch() as folder:
+        reference = export(model, folder / "float32.tflite", batch=batch, tolerance=float("inf")).path
+        layers = _compared(read(reference), contents, dict(zip(input_names(model), inputs, strict=True)))
+    return Losses(layers, len(inputs[0]), source, data.warnings if data else ())
+
+
+def _check_same_weights(model, contents):
+    said = contents.metadata.get(METADATA)
+    try:
+        weights = json.loads(said)["weights_sha256"] if said else None
+    except (ValueError, KeyError, TypeError):
+        weights = None
+    if weights != digest_of_weights(model):
+        which = "does not say what it was made of" if weights is None else "was made of other weights"
+        raise BadInputError(
+            f"Layers are compared with the model that the file was exported from, by tfold. Received: {contents.path}, "
+            f"which {which} (model: {model.name!r}). Export the model again, and compare that file: after equalising or "
+            "training it is another model."
+        )
+
+
+def _compared(exact, rounded, inputs):
+    """The losses of the ops whose outputs both files have."""
+    pairs = _pairs(exact, rounded)
+    sums = {index: _Sums() for index in pairs}
+    runs = (_runs(file, inputs, indices) for file, indices in (
+        (exact, [tensor.index for tensor in pairs.values()]), (rounded, list(pairs))))
+    for of_exact, of_rounded in zip(*runs, strict=True):
+        for index, tensor in pairs.items():
+            sums[index].add(tensor.real(of_exact[tensor.index]), rounded.tensors[index].real(of_rounded[index]))
+    decibels = {index: each.decibels for index, each in sums.items()}
+    layers = []
+    for op in rounded.ops:
+        read_ones = [decibels[each] for each in op.inputs if each in decibels]
+        for index in op.outputs:
+            if index not in pairs or (op.kind == "DEQUANTIZE" and read_ones):  # the same numbers once more
+                continue
+            tensor = rounded.tensors[index]
+            layers.append(Loss(
+                tensor.name, op.kind, op.index, decibels[index], min(read_ones, default=INAUDIBLE) - decibels[index],
+                sums[index].lowest, sums[index].highest, tensor.scales[0] if tensor.is_quantized else 0.0))
+    return tuple(layers)
+
+
+def _pairs(exact, rounded):
+    """Index of each tensor of the quantised file that the float file has as well → the float file's tensor."""
+    names = {tensor.name: tensor for tensor in exact.tensors if not tensor.is_constant}
+    pairs = {tensor.index: names[tensor.name] for tensor in rounded.tensors
+             if tensor.name in names and not tensor.is_constant and tensor.shape == names[tensor.name].shape}
+    for op in rounded.ops:  # what is converted at the ends has names of its own
+        if op.kind == "QUANTIZE" and op.inputs[0] in pairs:
+            pairs.setdefault(op.outputs[0], pairs[op.inputs[0]])
+        elif op.kind == "DEQUANTIZE" and op.outputs[0] in pairs and not rounded.tensors[op.inputs[0]].is_constant:
+            pairs.setdefault(op.inputs[0], pairs[op.outputs[0]])
+    return pairs
+
+
+def _runs(contents, inputs, tensors):
+    """Yields the tensors of each run of a file."""
+    parts = list(fed(contents, inputs))
+    if len(next(iter(parts[0].values()))) == 1:  # one process for all of them
+        parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
+    for part in parts:
+        yield from run_tensors(contents.path, part, tensors=tensors)
+
+
+class _Sums:
+    """Signal and noise of one tensor, added up over samples."""
+
+    def __init__(self):
+        self.signal = self.noise = 0.0
+        self.lowest, self.highest = np.inf, -np.inf
+
+    def add(self, exact, rounded):
+        self.signal += float(np.square(exact).sum())
+        self.noise += float(np.square(rounded - exact).sum())
+        self.lowest = min(self.lowest, float(exact.min(initial=np.inf)))
+        self.highest = max(self.highest, float(exact.max(initial=-np.inf)))
+
+    @property
+    def decibels(self):
+        if not self.noise:
+            return INAUDIBLE
+        return min(INAUDIBLE, 10 * float(np.log10(max(self.signal, 1e-300) / self.noise)))
