@@ -38,6 +38,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from random_statistics import with_statistics
 
 # tfold and Keras are imported where they are used: a peer's environment has neither.
 MODELS = ("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "ResNet50", "EfficientNetB0",
@@ -59,21 +60,7 @@ def network(name, signs):
     model = make(weights=None, classifier_activation=None)
     if None in model.input_shape[1:]:
         model = make(weights=None, classifier_activation=None, input_shape=(224, 224, 3))
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            n = layer.moving_mean.shape[0]
-            layer.moving_mean.assign(rng.normal(scale=0.1, size=n))
-            layer.moving_variance.assign(rng.uniform(0.5, 2, n))
-            if layer.scale:
-                layer.gamma.assign(rng.uniform(0.5, 1.5, n) * (rng.choice([-1, 1], n) if signs == "random" else 1))
-            if layer.center:
-                layer.beta.assign(rng.normal(scale=0.3, size=n))
-        elif isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-            layer.adapt_mean.assign(rng.uniform(0.4, 0.5, layer.adapt_mean.shape))
-            layer.adapt_variance.assign(rng.uniform(0.05, 0.08, layer.adapt_variance.shape))
-            layer.finalize_state()
-    return model
+    return with_statistics(model, signs)
 
 
 def batch(model):

@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from random_statistics import with_statistics
 
 import tfold
 from tfold.graph.capture import capture
@@ -30,17 +31,7 @@ COLUMNS = "fold", "verified", "verified ÷ fold", "from_config", "capture"
 
 def network(name):
     """The network with batch norms as training leaves them, and mild enough for float32 over many layers."""
-    model = getattr(keras.applications, name)(weights=None)
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            n = layer.moving_mean.shape[0]
-            layer.moving_mean.assign(rng.normal(scale=0.1, size=n))
-            layer.moving_variance.assign(rng.uniform(0.5, 2, n))
-            layer.beta.assign(rng.normal(scale=0.1, size=n))
-            if layer.scale:
-                layer.gamma.assign(rng.uniform(0.5, 1.5, n) * rng.choice([-1, 1], n))
-    return model
+    return with_statistics(getattr(keras.applications, name)(weights=None), "random", shift=0.1)
 
 
 def seconds(step):

@@ -26,6 +26,7 @@ _HOME = {
     "fold_batch_norm": "tfold.folding",
     "merge_linear": "tfold.folding",
     "effective_depth": "tfold.folding",
+    "equalize_channels": "tfold.equalizing",
     "FoldResult": "tfold.folding",
     "export": "tfold.tflite.convert",
     "compare": "tfold.tflite.compare_files",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfold.comparison import to_numpy
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, one_line
 from tfold.graph.build import build_with_tensors
 from tfold.graph.capture import capture
 from tfold.graph.execute import captured_calls, execute
@@ -87,7 +87,13 @@ def equalize_channels(model, sample):
 def _ranges(model, graph, sample):
     """`Ref` → `Range` of each tensor that the model's layers make."""
     calls, family = captured_calls(graph), family_of(model)
-    inputs = [to_numpy(tensor) for tensor in input_tensors(model, sample)]
+    try:
+        inputs = [to_numpy(tensor) for tensor in input_tensors(model, sample)]
+    except Exception as error:  # another structure, other types
+        raise BadInputError(
+            f"Ranges are measured on inputs as the model takes them. Received: a sample that {model.name!r} does not "
+            f"take: {one_line(error)}"
+        ) from error
     chunk = family.flatten(model.inputs)[0].shape[0] or CHUNK
     found, count = {}, 0
     for start in range(0, len(inputs[0]), chunk):

@@ -36,7 +36,8 @@ def export_command(model, output, quantize, representative, report, allow_unsafe
     for warning in done.warnings:
         common.say(f"warning: {warning}", as_json)
     common.say(f"{output}: {done.format}, {done.bytes:,} bytes", as_json)
-    common.say(str(done.comparison), as_json)
-    common.say(f"worst relative difference from Keras {done.parity:.1e}", as_json)
+    if done.comparison:
+        common.say(str(done.comparison), as_json)
+        common.say(f"worst relative difference from Keras {done.parity:.1e}", as_json)
     next_step = common.command_line("tfold", "bench", common.path_word(output))
     common.say(f"wrote {output}; next: {next_step}", as_json)

@@ -14,6 +14,7 @@ from tfold.files import check_output, whole
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
+from tfold.measure import check_tflite
 from tfold.sampling import input_tensors, model_input, random_input
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
@@ -38,24 +39,24 @@ class Export:
         path: the file.
         bytes: its size.
         format: its number format.
-        comparison: with Keras, a `Parity`.
+        comparison: with Keras, a `Parity`; None for a file with TensorFlow's ops, which no host runtime has.
         warnings: sentences about the representative data, and outputs that the format cannot tell apart.
     """
 
     path: Path
     bytes: int
     format: str
-    comparison: Parity
+    comparison: Parity | None
     warnings: tuple = ()
 
     @property
     def parity(self):
-        """The worst relative difference from Keras, over all outputs."""
-        return self.comparison.worst.relative
+        """The worst relative difference from Keras, over all outputs; None where it was not compared."""
+        return None if self.comparison is None else self.comparison.worst.relative
 
     def to_json(self):
         return {"path": str(self.path), "bytes": self.bytes, "format": self.format, "parity": self.parity,
-                "comparison": self.comparison.to_json(), "warnings": list(self.warnings)}
+                "comparison": self.comparison and self.comparison.to_json(), "warnings": list(self.warnings)}
 
 
 def export(
@@ -76,7 +77,8 @@ def export(
         input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files.
         batch: how many inputs the file takes at a time.
         float_fallback: let ops of an int8 or int16 file that have no integer form compute in floats.
-        select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs.
+        select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs. A file that has some
+            is not compared with Keras, and a warning says so.
         report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, and merged layers are called
             "a+b" in the file.
         sample: input for the check; representative data, or random numbers, if None.
@@ -120,12 +122,17 @@ def export(
     with whole(path) as temporary:
         temporary.write_bytes(content)
         tolerance = format.tolerance if tolerance is None else tolerance
-        labels = data.labels if data and sample is None else None
-        found = parity(reference, temporary, inputs, tolerance, source,
-                       None if labels is None else labels[: len(inputs[0])],
-                       "tensorflow" if select_tf_ops else "litert")
-        found.check(f"The {format.name} file", "No file was written. ")
-    return Export(Path(path), len(content), format.name, found, (*(data.warnings if data else ()), *found.warnings))
+        labels = data.labels[: len(inputs[0])] if data and data.labels is not None and sample is None else None
+        warnings, foreign = list(data.warnings if data else ()), check_tflite(temporary).custom_ops
+        if foreign:
+            found = None
+            warnings.append(f"The file was not compared with Keras: it has {', '.join(foreign)}, and no runtime on this "
+                            "machine has the Flex delegate.")
+        else:
+            found = parity(reference, temporary, inputs, tolerance, source, labels)
+            found.check(f"The {format.name} file", "No file was written. ")
+            warnings += found.warnings
+    return Export(Path(path), len(content), format.name, found, tuple(warnings))
 
 
 def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0):
