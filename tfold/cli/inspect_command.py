@@ -1,7 +1,21 @@
-"""`tfold inspect M.keras`"""
+"""`tfold inspect M.keras` and `tfold inspect M.tflite`"""
+from pathlib import Path
+
 import click
+from click.core import ParameterSource
 
 from tfold.cli import common
+
+OF_KERAS = ("graph", "threshold", "policy", "border", "allow_unsafe", "custom_objects")
+OF_TFLITE = ("runtime",)
+
+
+def _check_runtime(context, param, value):
+    from tfold.measure.runtimes import RUNTIMES
+
+    if value not in RUNTIMES:
+        raise click.BadParameter(f"One of {', '.join(RUNTIMES)}. Received: {value!r}.")
+    return value
 
 
 @click.command("inspect")
@@ -9,10 +23,27 @@ from tfold.cli import common
 @click.option("--graph", is_flag=True, help="Also print the network, a layer a line.")
 @common.fold_options
 @common.model_options
+@click.option("--runtime", default="litert", show_default=True, callback=_check_runtime,
+              help="Of a .tflite file: whose use of XNNPACK to tell, litert or tflite-runtime.")
 @common.json_option
 @common.reported
-def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choices):
-    """Say what is in MODEL, what would fold, what would not and why. Writes nothing."""
+def inspect_command(model, as_json, runtime, **options):
+    """Say what is in MODEL. Writes nothing.
+
+    Of a Keras model: what would fold, what would not and why. Of a .tflite file: ops, sizes, quantisation, which ops
+    XNNPACK runs, and the arithmetic with constants that is left; the other options are for Keras models.
+    """
+    if _is_tflite(Path(model)):
+        _refuse(OF_KERAS, "a Keras model", f"{model}, a .tflite file, whose layers are fixed")
+        from tfold.cli.inspect_tflite import inspect_tflite
+
+        inspect_tflite(model, runtime, as_json)
+    else:
+        _refuse(OF_TFLITE, "a .tflite file", model)
+        _inspect_keras(model, as_json, **options)
+
+
+def _inspect_keras(model, as_json, graph, allow_unsafe, custom_objects, **choices):
     source = common.load(model, allow_unsafe, custom_objects)
     from tfold import folding
     from tfold.graph.capture import capture
@@ -41,3 +72,23 @@ def inspect_command(model, graph, allow_unsafe, custom_objects, as_json, **choic
     common.say(str(report), as_json)
     next_step = common.fold_line(model, choices, common.model_words(allow_unsafe, custom_objects))
     common.say(f"nothing written; next: {next_step}", as_json)
+
+
+def _is_tflite(path):
+    """By the content, where there is one; a name alone is enough for the error to be about .tflite files."""
+    if path.suffix == ".tflite" or not path.is_file():
+        return path.suffix == ".tflite"
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"TFL3"
+    except OSError:  # whoever loads it explains it
+        return False
+
+
+def _refuse(names, wanted, received):
+    """A usage error for options that were given and mean nothing here: they would silently do nothing."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for {wanted}. Received: {received}. Leave {option} out.")

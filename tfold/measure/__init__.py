@@ -8,6 +8,8 @@
     print(result.ratio)                     # 0.712 [0.705, 0.720]: folded takes 71 % of base's time
 
     run_tflite("folded.tflite", [images])["output_0"]
+    for found in run_tensors("folded.tflite", images):
+        found[7]                            # tensor 7 of one image
 
 Runtimes run in worker processes of their own; nothing here imports one, or TensorFlow, into the caller's process.
 """
@@ -19,6 +21,7 @@ from tfold.measure.measurement import Measurement
 from tfold.measure.run import run_tflite
 from tfold.measure.runtimes import RUNTIMES, available_runtimes, resolve
 from tfold.measure.statistics import Ratio, bootstrap_ratio
+from tfold.measure.tensors import run_tensors
 from tfold.measure.tflite_file import check_tflite
 
 __all__ = [
@@ -33,5 +36,6 @@ __all__ = [
     "check_tflite",
     "describe_machine",
     "resolve",
+    "run_tensors",
     "run_tflite",
 ]

@@ -71,11 +71,20 @@ class Worker:
             with suppress(OSError):  # what was still to be flushed to a dead process
                 stream.close()
 
-    def load(self, file: TFLiteFile, threads: int = 1) -> None:
-        """Loads the model. Raises: UnsupportedModelError, WorkerCrashError."""
+    def load(self, file: TFLiteFile, threads: int = 1, all_tensors: bool = False) -> None:
+        """Loads the model. Raises: UnsupportedModelError, WorkerCrashError.
+
+        Args:
+            file: a file that has been checked.
+            threads: how many.
+            all_tensors: without delegates, and so that every tensor keeps its value: for `tensors`.
+        """
+        if all_tensors:
+            check_keeps_tensors(self.runtime)
         self._file = file
         self._doing = f"loading {file.path}"
-        self._ask("load", path=str(file.path.resolve()), threads=threads)
+        answer = self._ask("load", path=str(file.path.resolve()), threads=threads, all_tensors=all_tensors)
+        self.input_shapes = [tuple(shape) for shape in answer["inputs"]]
         self._doing = f"running {file.path}"
 
     def time_block(self, warmup_s: float, runs: int, min_s: float, max_s: float, seed: int = 0) -> dict:
@@ -85,6 +94,21 @@ class Worker:
 
     def run(self, inputs) -> dict[str, np.ndarray]:
         """The loaded model's outputs; see `run_tflite`."""
+        answer, arrays = self._exchange("run", inputs)
+        return dict(zip(answer["names"], arrays, strict=True))
+
+    def tensors(self, inputs, wanted: list[int] | None = None) -> dict[int, np.ndarray]:
+        """Tensors of the model, loaded with `all_tensors`, for one run; see `run_tensors`."""
+        answer, arrays = self._exchange("tensors", inputs, wanted=wanted)
+        return dict(zip(answer["indices"], arrays, strict=True))
+
+    def delegation(self) -> tuple[int, list[list[int]]]:
+        """How many ops the loaded model has; the indices of those in each partition of the runtime's delegates."""
+        answer = self._ask("delegation")
+        return answer["ops"], answer["partitions"]
+
+    def _exchange(self, do: str, inputs, **fields) -> tuple[dict, list[np.ndarray]]:
+        """Hands arrays to the worker and takes others back, through files: they are too large for a line."""
         names = list(inputs) if isinstance(inputs, Mapping) else None
         arrays = [np.asarray(array) for array in (inputs.values() if names is not None else inputs)]
         if any(array.dtype.hasobject for array in arrays):
@@ -92,9 +116,9 @@ class Worker:
         with tempfile.TemporaryDirectory() as folder:
             there, back = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
             np.savez(there, *arrays)
-            answer = self._ask("run", inputs=there, names=names, outputs=back)
+            answer = self._ask(do, inputs=there, names=names, outputs=back, **fields)
             with np.load(back, allow_pickle=False) as file:
-                return {name: file[f"arr_{index}"] for index, name in enumerate(answer["names"])}
+                return answer, [file[f"arr_{index}"] for index in range(len(file.files))]
 
     def _ask(self, do: str, timeout: float | None = None, **fields) -> dict:
         try:
@@ -161,6 +185,17 @@ class Worker:
             f"{self.runtime} must be able to run the model. Received, while {self._doing}: {message.rstrip('.')}. "
             "Export the model again, or try another runtime."
         )
+
+
+def check_keeps_tensors(runtime: str) -> None:
+    """Raises `BadInputError` for a runtime whose tensors are not what its ops have computed.
+
+    tflite-runtime 2.14 takes the flag experimental_preserve_all_tensors, and lets ADD and MUL write over their inputs
+    all the same.
+    """
+    if runtime == "tflite-runtime":
+        raise BadInputError("Tensors between the ops need a runtime that keeps them. Received: runtime="
+                            "'tflite-runtime', which computes in place. Use runtime='litert'.")
 
 
 def _signal_name(number: int) -> str:

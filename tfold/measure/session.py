@@ -1,4 +1,4 @@
-"""A model loaded into a runtime, seen from inside the worker process: run it, time it.
+"""A model loaded into a runtime, seen from inside the worker process: run it, time it, look into it.
 
 Runtimes are told apart by their Interpreter class alone; LiteRT's and tflite-runtime's have the same methods.
 """
@@ -11,6 +11,8 @@ import time
 from itertools import repeat
 
 import numpy as np
+
+from tfold.measure.delegation import DELEGATE, partitions
 
 SHORT_NS = 50_000  # below this, reading the clock (about 0.1 µs) would show in a single inference
 _WARMUP_RUNS = 3
@@ -33,8 +35,7 @@ class Session:
 
     def run(self, given: dict[str, np.ndarray] | list[np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs for these inputs, by name. See `tfold.measure.run_tflite`."""
-        details = self._match(given)
-        arrays = [_as_type(array, detail) for array, detail in details]
+        details, arrays = self._prepare(given)
         shapes = [tuple(int(size) for size in detail["shape_signature"]) for _, detail in details]
         samples = {len(array) if array.ndim else None for array in arrays}
         batch = samples.pop() if len(samples) == 1 else None
@@ -44,6 +45,47 @@ class Session:
         return self._run_once(details, arrays)
 
     def _run_once(self, details, arrays) -> dict[str, np.ndarray]:
+        self._invoke(details, arrays)
+        outputs = self._named(self.interpreter.get_output_details(), "get_output_details")
+        return {name: np.array(self.interpreter.get_tensor(detail["index"])) for name, detail in outputs.items()}
+
+    def tensors(self, given: dict[str, np.ndarray] | list[np.ndarray], wanted: list[int] | None):
+        """What these inputs make of the tensors, by index. See `tfold.measure.run_tensors`.
+
+        The interpreter must keep all tensors and have no delegates; else their memory holds something else by now.
+        """
+        self._invoke(*self._prepare(given))
+        ops = self.interpreter._get_ops_details()
+        computed = {int(tensor) for op in ops for tensor in op["outputs"]}
+        computed |= {int(detail["index"]) for detail in self.interpreter.get_input_details()}
+        numbers = {
+            int(detail["index"]) for detail in self.interpreter.get_tensor_details()
+            if detail["index"] in computed and np.dtype(detail["dtype"]).kind in "fiubc"
+        }
+        missing = sorted(set(wanted or ()) - numbers)
+        if missing:
+            raise InputError(f"Tensors to be kept are computed and hold numbers. Received: tensors={missing}. Choose "
+                             "outputs of ops.")
+        return {index: self.interpreter.get_tensor(index) for index in sorted(numbers if wanted is None else wanted)}
+
+    def delegation(self) -> dict:
+        """How many ops the model has, and the indices of those that run in delegates, a list for each partition."""
+        details = self.interpreter._get_ops_details()
+        return {
+            "ops": sum(op["op_name"] != DELEGATE for op in details),
+            "partitions": partitions(details),
+        }
+
+    def input_shapes(self) -> list[list[int]]:
+        """The shape of each input, -1 for sizes that are open."""
+        return [[int(size) for size in detail["shape_signature"]] for detail in self.interpreter.get_input_details()]
+
+    def _prepare(self, given):
+        """The details of the inputs, and their arrays in the types that the model takes."""
+        details = self._match(given)
+        return details, [_as_type(array, detail) for array, detail in details]
+
+    def _invoke(self, details, arrays) -> None:
         for array, (_, detail) in zip(arrays, details, strict=True):
             expected = tuple(int(size) for size in detail["shape_signature"])
             if len(expected) != array.ndim or any(e not in (-1, n) for e, n in zip(expected, array.shape, strict=True)):
@@ -53,8 +95,6 @@ class Session:
         for array, (_, detail) in zip(arrays, details, strict=True):
             self.interpreter.set_tensor(detail["index"], array)
         self.interpreter.invoke()
-        outputs = self._named(self.interpreter.get_output_details(), "get_output_details")
-        return {name: np.array(self.interpreter.get_tensor(detail["index"])) for name, detail in outputs.items()}
 
     def time_block(self, warmup_s: float, runs: int, min_s: float, max_s: float, seed: int) -> dict:
         """Warms up, then times inferences on made-up inputs; all durations in seconds, samples in nanoseconds.

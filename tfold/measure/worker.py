@@ -3,9 +3,11 @@
 One request a line on stdin, one answer a line on stdout, both JSON; it ends when stdin does.
 
     (start)                                                                ← {"ok": {}}
-    {"do": "load", "path": "/m.tflite", "threads": 1}                      ← {"ok": {}}
+    {"do": "load", "path": "/m.tflite", "threads": 1, "all_tensors": false}  ← {"ok": {"inputs": [[-1, 8, 8, 3]]}}
     {"do": "time", "warmup_s": .05, "runs": 10, "min_s": .05, …}           ← {"ok": {"samples_ns": […], …}}
     {"do": "run", "inputs": "in.npz", "names": […], "outputs": "out.npz"}  ← {"ok": {"names": […]}}
+    {"do": "tensors", "inputs": …, "names": …, "wanted": […], "outputs": …}  ← {"ok": {"indices": […]}}
+    {"do": "delegation"}                                                   ← {"ok": {"ops": 5, "partitions": [[0, 1]]}}
     anything that fails                              ← {"error": "import" | "model" | "input", "message": "…"}
 
 Beside the runtime only NumPy and this package are imported, so that TensorFlow can never come into the same process.
@@ -31,7 +33,7 @@ def main(package: str) -> None:
         answers.flush()
 
     try:
-        interpreter_class = importlib.import_module(f"{package}.interpreter").Interpreter
+        runtime = importlib.import_module(f"{package}.interpreter")
     except Exception as error:  # a package built for another NumPy or Python fails in many ways
         return answer(error="import", message=_text(error))
     answer(ok={})
@@ -41,10 +43,14 @@ def main(package: str) -> None:
         do = request.pop("do")
         try:
             if do == "load":
-                session = Session(interpreter_class(model_path=request["path"], num_threads=request["threads"]))
-                answer(ok={})
+                session = _load(runtime, **request)
+                answer(ok={"inputs": session.input_shapes()})
             elif do == "time":
                 answer(ok=session.time_block(**request))
+            elif do == "delegation":
+                answer(ok=session.delegation())
+            elif do == "tensors":
+                answer(ok=_tensors(session, **request))
             else:
                 answer(ok=_run(session, **request))
         except InputError as error:
@@ -53,12 +59,29 @@ def main(package: str) -> None:
             answer(error="model", message=_text(error))
 
 
+def _load(runtime, path: str, threads: int, all_tensors: bool) -> Session:
+    # A delegate keeps what lies between its ops to itself, and without the flag tensors share memory.
+    kernels = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    kept = {"experimental_op_resolver_type": kernels, "experimental_preserve_all_tensors": True} if all_tensors else {}
+    return Session(runtime.Interpreter(model_path=path, num_threads=threads, **kept))
+
+
 def _run(session: Session, inputs: str, names: list[str] | None, outputs: str) -> dict:
-    with np.load(inputs, allow_pickle=False) as file:
-        arrays = [file[f"arr_{index}"] for index in range(len(file.files))]
-    result = session.run(arrays if names is None else dict(zip(names, arrays, strict=True)))
+    result = session.run(_given(inputs, names))
     np.savez(outputs, *result.values())
     return {"names": list(result)}
+
+
+def _tensors(session: Session, inputs: str, names: list[str] | None, wanted: list[int] | None, outputs: str) -> dict:
+    result = session.tensors(_given(inputs, names), wanted)
+    np.savez(outputs, *result.values())
+    return {"indices": list(result)}
+
+
+def _given(inputs: str, names: list[str] | None):
+    with np.load(inputs, allow_pickle=False) as file:
+        arrays = [file[f"arr_{index}"] for index in range(len(file.files))]
+    return arrays if names is None else dict(zip(names, arrays, strict=True))
 
 
 def _claim_stdout():
