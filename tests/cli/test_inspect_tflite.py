@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfold.measure import available_runtimes
-from tfold.tflite.annotate import packed
+from tfold.tflite.write import packed
 from tfold.tflite.schema import schema
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfold.measure import check_tflite
-from tfold.tflite.annotate import packed
+from tfold.tflite.write import packed
 from tfold.tflite.schema import schema
 
 

@@ -233,6 +233,34 @@ def test_a_loop_is_exported_in_floats_and_refused_in_integers(tmp_path):
         tfold.export(recurrent(), tmp_path / "q.tflite", "int8", np.random.default_rng(0).normal(size=(100, 6, 3)))
 
 
+def with_an_op_without_integers():
+    x = keras.Input((16, 16, 3))
+    y = keras.ops.sin(layers.Conv2D(4, 3, name="conv")(x))
+    return keras.Model(x, layers.Dense(2, name="end")(y), name="wavy")
+
+
+@pytest.mark.parametrize("quantize", ["int8", "int16"])
+def test_an_op_that_has_no_integer_form(images, tmp_path, quantize):
+    with pytest.raises(tfold.BadInputError, match="(computes in integers. Received: 'wavy'.*float_fallback)"):
+        tfold.export(with_an_op_without_integers(), tmp_path / "m.tflite", quantize, images)
+    assert not list(tmp_path.iterdir())
+    done = tfold.export(with_an_op_without_integers(), tmp_path / "m.tflite", quantize, images, float_fallback=True)
+    assert done.warnings[-1].startswith("These ops compute in floats: SIN (")
+    assert done.comparison.worst.decibels > 20
+
+
+def test_ranges_are_of_the_tensor_itself(tmp_path):
+    """Where a small branch meets a large skip, TensorFlow's calibration takes the sum's range for the branch's."""
+    x = keras.Input((8, 8, 3))
+    large = layers.Conv2D(4, 1, name="large", kernel_initializer=keras.initializers.Constant(30.0))(x)
+    y = layers.Add(name="sum")([layers.Conv2D(4, 1, name="small", kernel_initializer="ones")(x), large])
+    images = np.random.default_rng(0).uniform(0, 1, (100, 8, 8, 3)).astype("float32")
+    model = keras.Model(x, layers.GlobalAveragePooling2D()(layers.ReLU()(y)))
+    contents = read(tfold.export(model, tmp_path / "m.tflite", "int8", images).path)
+    (small,) = [tensor for tensor in contents.tensors if tensor.name == "small"]
+    assert small.scales[0] == pytest.approx(3 / 255, rel=0.05)  # 0 … 3, not 0 … 93
+
+
 @pytest.mark.parametrize("options, words", [
     ({"quantize": "int4"}, "quantize is one of float32, float16, dynamic, int8, int16. Received: 'int4'"),
     ({"quantize": "int8"}, "measured on real inputs. Received: no representative data"),

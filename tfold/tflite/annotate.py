@@ -15,12 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from tfold.tflite.schema import names, schema
+from tfold.tflite.write import packed
 
 METADATA = "tfold"
 SIGNATURE = "serving_default"
-# A buffer's place in the file is a multiple of this (schema.fbs: force_align), so that weights can be used where they
-# lie; the generated Python code forgets it.
-ALIGNMENT = 16
 _ROLES = {
     **{kind: {1: "kernel", 2: "bias"} for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED")},
     "TRANSPOSE_CONV": {1: "kernel", 3: "bias"},
@@ -137,30 +135,3 @@ def _signature(main, traced):
     signature.inputs = [tensor_map(*each) for each in zip(traced.inputs, main.inputs, strict=True)]
     signature.outputs = [tensor_map(*each) for each in zip(traced.outputs, main.outputs, strict=True)]
     return signature
-
-
-def packed(model):
-    """The bytes of a file that holds a `ModelT`."""
-    import flatbuffers
-
-    class Buffer(schema().BufferT):
-        """Data at a multiple of ALIGNMENT."""
-
-        def Pack(self, builder):
-            place = None
-            if self.data is not None:
-                data = np.asarray(self.data, np.uint8)
-                builder.StartVector(1, len(data), ALIGNMENT)
-                builder.head -= len(data)
-                builder.Bytes[builder.head : builder.head + len(data)] = data.tobytes()
-                place = builder.EndVector()
-            schema().BufferStart(builder)
-            if place is not None:
-                schema().BufferAddData(builder, place)
-            return schema().BufferEnd(builder)
-
-    for buffer in model.buffers:
-        buffer.__class__ = Buffer
-    builder = flatbuffers.Builder(sum(0 if each.data is None else len(each.data) for each in model.buffers) + 2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

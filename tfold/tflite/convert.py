@@ -18,11 +18,13 @@ from tfold.measure import check_tflite
 from tfold.sampling import input_tensors, model_input, random_input
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
+from tfold.tflite.contents import read
 from tfold.tflite.converter import converted
 from tfold.tflite.formats import check_type, format_named
 from tfold.tflite.parity import Parity, parity
 from tfold.tflite.representative import representative
 from tfold.tflite.samples import Samples
+from tfold.tflite.summary import quantization
 from tfold.tflite.trace import trace
 
 # A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
@@ -124,6 +126,7 @@ def export(
         tolerance = format.tolerance if tolerance is None else tolerance
         labels = data.labels[: len(inputs[0])] if data and data.labels is not None and sample is None else None
         warnings, foreign = list(data.warnings if data else ()), check_tflite(temporary).custom_ops
+        warnings += _float_ops(model, format, temporary, float_fallback)
         if foreign:
             found = None
             warnings.append(f"The file was not compared with Keras: it has {', '.join(foreign)}, and no runtime on this "
@@ -202,6 +205,20 @@ def _samples(model, format, source, samples, scale, resize):
             "100 or more inputs: representative_dataset= (--representative), a .npz, a .npy or a folder of images."
         )
     return None
+
+
+def _float_ops(model, format, path, float_fallback):
+    """A sentence about the ops of an int8 or int16 file that compute in floats; an error where none may."""
+    found = quantization(read(path)).float_ops if format.needs_samples else ()
+    if not found:
+        return []
+    named = ", ".join(f"{op.kind} ({name})" for op, name in found)
+    if not float_fallback:
+        raise BadInputError(
+            f"Every op of an {format.name} file computes in integers. Received: {model.name!r}, of which these cannot: "
+            f"{named}. Replace the layers, or let such ops compute in floats: float_fallback=True (--float-fallback)."
+        )
+    return [f"These ops compute in floats: {named}."]
 
 
 def _traced(graph):

@@ -1,11 +1,13 @@
 """TensorFlow's converter, run on a traced network, with its errors in words that name the layers."""
+import itertools
 import logging
 import os
 import re
 from contextlib import contextmanager
 
-from tfold.errors import BadInputError, one_line
+from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.quiet import quiet
+from tfold.tflite.calibrate import with_measured_ranges
 
 _LOOPS = ("While", "StatelessWhile")
 
@@ -30,9 +32,26 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
             # Of a function, not of the model: that way needs a SavedModel on disk, and takes five times as long.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function])
             format.configure(converter, input_type, output_type, samples, float_fallback, select_tf_ops)
+            if format.name == "int8" and samples is not None:
+                return _quantized(converter, input_type, output_type, samples)
             return converter.convert()
+    except TfoldError:
+        raise
     except Exception as error:  # the converter raises its own and MLIR's errors
         raise BadInputError(_explained(traced, format, str(error))) from error
+
+
+def _quantized(converter, input_type, output_type, samples):
+    """An int8 file in the converter's own two steps, with our ranges between them."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter.representative_dataset = lambda: itertools.islice(samples(), 1)  # its ranges are replaced
+    converter.inference_input_type = converter.inference_output_type = tf.float32
+    converter._experimental_calibrate_only = True  # as TensorFlow's guide to its quantisation debugger does
+    calibrated = with_measured_ranges(converter.convert(), samples)
+    return mlir_quantize(
+        calibrated, input_data_type=tf.as_dtype(input_type), output_data_type=tf.as_dtype(output_type))
 
 
 def _refuse_loops(traced, format):

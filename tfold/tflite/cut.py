@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfold.tflite.annotate import packed
+from tfold.tflite.write import packed
 from tfold.tflite.contents import Contents
 from tfold.tflite.parts import Op
 from tfold.tflite.schema import schema

@@ -59,8 +59,9 @@ class Format:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.name == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if self.needs_samples:
+        if samples is not None:
             converter.representative_dataset = samples
+        if self.needs_samples:
             converter.inference_input_type = tf.as_dtype(input_type)
             converter.inference_output_type = tf.as_dtype(output_type)
 

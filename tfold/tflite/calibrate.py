@@ -1,0 +1,63 @@
+"""The ranges that an int8 file's steps are made of, measured where nothing is overwritten.
+
+    conv ─▶ a ─┐
+               add ─▶ sum        TensorFlow's calibration keeps `a` and `sum` in one place, and then takes the range of
+    skip ─▶ b ─┘                 the sum for that of `a` (github.com/tensorflow/tensorflow/issues/127842)
+
+A residual branch that is small beside its skip loses by that what the range is too wide. So the float network is run
+once more on the same samples by the runtime, which is told to keep every tensor, and those ranges are written in.
+"""
+import numpy as np
+
+from tfold.errors import BadInputError
+from tfold.files import scratch
+from tfold.measure import run_tensors
+from tfold.tflite.schema import schema
+from tfold.tflite.write import packed
+
+
+def with_measured_ranges(content, samples):
+    """A calibrated float file with other ranges.
+
+    Args:
+        content: bytes of a float .tflite file in which tensors have a range, as the converter's calibration leaves it.
+        samples: function that yields lists of arrays, one for each input of the file, in its order.
+
+    Returns:
+        bytes of the same file with the ranges that its tensors have on the samples.
+
+    Raises:
+        BadInputError: the network gives NaN or infinity on a sample.
+    """
+    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    main = model.subgraphs[0]
+    ranged = [index for index, tensor in enumerate(main.tensors)
+              if tensor.quantization is not None and tensor.quantization.min is not None]
+    for index, (low, high) in _ranges(content, main, ranged, samples).items():
+        if not np.isfinite([low, high]).all():
+            name = main.tensors[index].name.decode()
+            raise BadInputError(
+                f"Ranges are measured on inputs that the network is made for. Received: samples on which it gives NaN "
+                f"or infinity, at {name}. Look for them, or for weights that are not finite."
+            )
+        main.tensors[index].quantization.min = np.array([low], np.float32)
+        main.tensors[index].quantization.max = np.array([high], np.float32)
+    return packed(model)
+
+
+def _ranges(content, main, ranged, samples):
+    """Tensor index → (lowest, highest) over all samples."""
+    found = {}
+    with scratch() as folder:
+        path = folder / "float.tflite"
+        path.write_bytes(content)
+        names = [main.tensors[index].name.decode() for index in main.inputs]
+        batches = [dict(zip(names, arrays, strict=True)) for arrays in samples()]
+        if len(next(iter(batches[0].values()))) == 1:  # one process for all of them
+            batches = [{name: np.concatenate([batch[name] for batch in batches]) for name in names}]
+        for batch in batches:
+            for tensors in run_tensors(path, batch, tensors=ranged):
+                for index, array in tensors.items():
+                    low, high = found.get(index, (np.inf, -np.inf))
+                    found[index] = min(low, float(array.min())), max(high, float(array.max()))
+    return found
