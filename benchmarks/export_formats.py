@@ -1,10 +1,10 @@
-"""Every number format of tfold.export: size, ops, parity with Keras, and latency against float32, on both host runtimes.
+"""Every number format of tfold.export: size, ops, parity with Keras, latency against float32 on both host runtimes.
 
     python benchmarks/export_formats.py [--networks MobileNetV2,digits] [--blocks 20] [--json formats.json]
 
 Networks are folded first. MobileNetV2, EfficientNetLite0 and ResNet50 have seeded random weights and statistics, their
-default input size, and no softmax at their end; int8 and int16 are calibrated on 100 smooth random images, and parity is
-measured on 32 of them. "digits" is the demo's folded network, from the folder that `make demo` wrote, with its images.
+default input size, and no softmax at their end; int8 and int16 are calibrated on 100 smooth random images, and parity
+is measured on 32 of them. "digits" is the demo's folded network, from the folder that `make demo` wrote, with its images.
 
 - ops: of the file; "converter": of TFLiteConverter.from_keras_model with the same settings; "Keras": of model.export(…,
   format="litert"), for float32.
@@ -49,9 +49,10 @@ def main():
               f"{'S÷N dB':>7} {'top-1':>7}" + "".join(f"  {runtime:<40}" for runtime in ratios))
         for row in found:
             row |= {"network": name, "latency": {runtime: of[row["path"]] for runtime, of in ratios.items()}}
-            print(f"{row['format']:<8} {row['bytes']:>11,} {row['ops']:>4} {row['converter']:>9} {row['keras'] or '':>5} "
-                  f"{row['error']:>8.1e} {row['decibels'] or 999:>7.1f} {row['top1']:>7.1%}"
-                  + "".join(f"  {of.get('text', of.get('why')):<40}" for of in row["latency"].values()), flush=True)
+            times = "".join(f"  {of.get('text', of.get('why')):<40}" for of in row["latency"].values())
+            print(f"{row['format']:<8} {row['bytes']:>11,} {row['ops']:>4} {row['converter']:>9} "
+                  f"{row['keras'] or '':>5} {row['error']:>8.1e} {row['decibels'] or 999:>7.1f} {row['top1']:>7.1%}"
+                  f"{times}", flush=True)
         rows += found
     if chosen.json:
         chosen.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2, default=str))
@@ -91,7 +92,8 @@ def exported(model, report, images, form, folder):
     worst = done.comparison.worst
     return {
         "format": form, "path": str(path), "bytes": done.bytes, "ops": len(read(path).ops),
-        "converter": plain_ops(model, form, images, folder), "keras": keras_ops(model, folder) if form == "float32" else None,
+        "converter": plain_ops(model, form, images, folder),
+        "keras": keras_ops(model, folder) if form == "float32" else None,
         "error": worst.relative, "decibels": worst.decibels, "top1": worst.top1,
     }
 
@@ -101,7 +103,8 @@ def plain_ops(model, form, images, folder):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    FORMATS[form].configure(converter, "float32", "float32", lambda: ([image[None]] for image in images[:10]), False, False)
+    samples = lambda: ([image[None]] for image in images[:10])  # noqa: E731
+    FORMATS[form].configure(converter, "float32", "float32", samples, False, False)
     path = folder / "plain.tflite"
     with quiet():
         path.write_bytes(converter.convert())
@@ -129,8 +132,8 @@ def latencies(paths, chosen):
         measured = tfold.bench(able, runtime, blocks=chosen.blocks, runs=3, max_seconds=chosen.seconds).measurements
         for one in measured:
             ratio = bootstrap_ratio(measured[0].blocks, one.blocks)
-            found[runtime][one.model] = {"ms": one.median_ms, "ratio": ratio.value, "low": ratio.low, "high": ratio.high,
-                                         "text": f"{one.median_ms:8.2f} ms  {ratio}"}
+            found[runtime][one.model] = {"ms": one.median_ms, "ratio": ratio.value, "low": ratio.low,
+                                         "high": ratio.high, "text": f"{one.median_ms:8.2f} ms  {ratio}"}
     return found
 
 

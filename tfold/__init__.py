@@ -30,6 +30,7 @@ _HOME = {
     "FoldResult": "tfold.folding",
     "export": "tfold.tflite.convert",
     "compare": "tfold.tflite.compare_files",
+    "layer_losses": "tfold.tflite.losses",
     "representative_samples": "tfold.tflite.convert",
     "bench": "tfold.measure.compare",
     "TfoldError": "tfold.errors",

@@ -29,7 +29,8 @@ def network(activation):
     x = before = layers.Conv2D(6, 3, activation=activation, padding="same", name="first")(x)
     x = layers.DepthwiseConv2D(3, activation=activation, padding="same", name="depthwise")(x)
     x = layers.Add(name="add")([layers.Conv2D(6, 1, name="third")(x), before])
-    x = layers.Concatenate(name="concat")([layers.MaxPooling2D(2, name="pool")(x), layers.AveragePooling2D(2, name="mean")(x)])
+    pooled = layers.MaxPooling2D(2, name="pool")(x), layers.AveragePooling2D(2, name="mean")(x)
+    x = layers.Concatenate(name="concat")(list(pooled))
     x = layers.Conv2D(4, 3, name="last")(x)
     return uneven(keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="uneven"))
 
@@ -51,11 +52,12 @@ def test_the_network_computes_the_same(activation):
 
 def test_int8_gains_what_the_model_promises(tmp_path):
     """Not only by our formula: the files of the converter, with real roundings, are compared."""
+    keras.utils.set_random_seed(0)
     model = network("relu")
     even = tfold.equalize_channels(model, IMAGES).model
-    before, after = (tfold.export(each, tmp_path / f"{name}.tflite", "int8", IMAGES, tolerance=9).comparison.worst.decibels
+    before, after = (tfold.export(each, tmp_path / f"{name}.tflite", "int8", IMAGES, tolerance=9).comparison
                      for name, each in (("plain", model), ("even", even)))
-    assert after > before + 1.5
+    assert after.worst.decibels > before.worst.decibels + 1.5
 
 
 @pytest.mark.parametrize("activation", ["relu6", "sigmoid", "tanh"])

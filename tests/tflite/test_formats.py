@@ -177,7 +177,8 @@ def plain_ops(model, form, images, path):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    FORMATS[form].configure(converter, "float32", "float32", lambda: ([image[None]] for image in images[:5]), False, False)
+    samples = [[image[None]] for image in images[:5]]
+    FORMATS[form].configure(converter, "float32", "float32", lambda: iter(samples), False, False)
     path.write_bytes(converter.convert())
     return len(read(path).ops)
 
@@ -213,8 +214,8 @@ def test_flex_ops_only_when_asked_for(tmp_path):
     done = tfold.export(with_tensorflows_ops(), tmp_path / "m.tflite", select_tf_ops=True)
     assert [op.kind for op in read(done.path).ops if op.is_custom] == ["FlexCholesky"]
     assert done.comparison is done.parity is None  # no runtime of this host has the delegate
-    assert done.warnings == ("The file was not compared with Keras: it has FlexCholesky, and no runtime on this machine "
-                             "has the Flex delegate.",)
+    assert done.warnings == (
+        "The file was not compared with Keras: it has FlexCholesky, and no runtime on this machine has the Flex delegate.",)
     assert done.to_json()["comparison"] is None
 
 

@@ -75,7 +75,8 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
     >>> print(tfold.compare(model, ["float32.tflite", "int8.tflite"], "test.npz"))
     """
     formats = {path: quantization(read(path)).format for path in paths}
-    data = None if data is None else representative_samples(model, data, samples, scale, resize)
+    data = None if data is None else representative_samples(
+        model, data, samples, scale, resize, calibrates=False)
     inputs, source = compared_inputs(model, None, data, 1, most=None if data is None else data.count)
     labels = None if data is None else data.labels
     floats = next((path for path, form in formats.items() if form == "float32"), None)

@@ -138,12 +138,12 @@ def export(
     return Export(Path(path), len(content), format.name, found, tuple(warnings))
 
 
-def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0):
+def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0, calibrates=True):
     """Representative data for a model, read and checked: what `export(representative_dataset=…)` takes.
 
     Args:
         model: a Functional or Sequential Keras model.
-        source, samples, scale, resize, seed: see `tfold.tflite.representative.representative`.
+        source, samples, scale, resize, seed, calibrates: see `tfold.tflite.representative.representative`.
 
     Returns:
         `Samples`.
@@ -160,7 +160,7 @@ def representative_samples(model, source, samples=None, scale=None, resize="stre
               for tensor in tensors]
     scales_itself = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
     return representative(source, inputs, samples=samples, scale=scale, seed=seed, resize=resize,
-                          scales_itself=scales_itself)
+                          scales_itself=scales_itself, calibrates=calibrates)
 
 
 def with_batch(graph, batch=1):

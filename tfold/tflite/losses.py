@@ -111,7 +111,8 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
             "Export one: quantize='int8' (--quantize int8)."
         )
     _check_same_weights(model, contents)
-    data = None if data is None else representative_samples(model, data, samples, scale, resize)
+    data = None if data is None else representative_samples(
+        model, data, samples, scale, resize, calibrates=False)
     batch = contents.tensors[contents.inputs[0]].shape[0]
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     with scratch() as folder:

@@ -33,7 +33,8 @@ DEFAULT_COUNT = 200
 FEW = 100  # TFLite's guide: around 100 to 500 samples
 
 
-def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="stretch", scales_itself=False):
+def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="stretch", scales_itself=False,
+                   calibrates=True):
     """Read representative data and check that they fit the model.
 
     Args:
@@ -58,6 +59,8 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
         resize: how images get the input's size: "stretch", as keras.utils.image_dataset_from_directory does, or "crop",
             the middle of the picture in the right proportions. Both are bilinear.
         scales_itself: the model starts with a Rescaling or Normalization layer.
+        calibrates: ranges are measured on them, which asks for several, and for different ones. False: they are only
+            run, to compare two networks.
 
     Returns:
         `Samples`.
@@ -76,23 +79,25 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
     rng, most = np.random.default_rng(seed), samples or DEFAULT_COUNT
     arrays, labels, name, of_pixels = _read(source, inputs, most, rng, resize, (scale, scales_itself))
     count = same_count(arrays, name)
-    if count < 2:
+    if not count and not calibrates:
+        raise BadInputError(f"Networks are compared on samples. Received: {name} with none. Pass at least one.")
+    if count < 2 and calibrates:
         raise BadInputError(
             f"Calibration needs several samples. Received: {name} with {count or 'none'}. Pass 100 or more."
         )
     warnings = []
     if samples and count < samples:
         warnings.append(f"{samples} samples were asked for; {name} has {count}.")
-    if count < FEW:
+    if calibrates and count < FEW:
         warnings.append(f"Calibrated on {count} samples ({name}); 100 or more are usual.")
     for each in inputs:
         values = converted(arrays[each.name], each, name)
         if scale:
             values = scaled(values, scale, each, name, of_pixels)
         arrays[each.name] = values
-        warnings += check_variety(values, each, name)
+        warnings += check_variety(values, each, name) if calibrates else []
         warnings += odd_values(values, each, name, scale, scales_itself)
-    if labels is not None and (labels == labels[0]).all():
+    if calibrates and labels is not None and (labels == labels[0]).all():
         warnings.append(f"All {count} samples of {name} have the label {labels[0]}: shuffle them first.")
     return Samples({each.name: arrays[each.name] for each in inputs}, labels, name, tuple(warnings))
 
