@@ -4,7 +4,8 @@
 
 Networks are folded first. MobileNetV2, EfficientNetLite0 and ResNet50 have seeded random weights and statistics, their
 default input size, and no softmax at their end; int8 and int16 are calibrated on 100 smooth random images, and parity
-is measured on 32 of them. "digits" is the demo's folded network, from the folder that `make demo` wrote, with its images.
+is measured on 32 of them. "digits" is the demo's folded network, from the folder that `make demo` wrote, with its
+images.
 
 - ops: of the file; "converter": of TFLiteConverter.from_keras_model with the same settings; "Keras": of model.export(…,
   format="litert"), for float32.

@@ -4,8 +4,8 @@
     python benchmarks/int8_accuracy.py --data cifar10.npz --work cifar     arrays x_train, y_train, x_test, y_test
 
 For each of base and folded: test accuracy in float (Keras), and of the int8 file by post-training quantisation, with
-the channels evened out before it, and after quantisation-aware training. Trained networks are kept in the folder
-`--work`, and not trained again.
+the channels evened out before it, and after quantisation-aware training, in points below or above float. Trained
+networks are kept in the folder `--work`, and not trained again.
 """
 import argparse
 import json
@@ -19,9 +19,13 @@ import keras
 import numpy as np
 
 import tfold
+from tfold.graph.capture import capture
 from tfold.loading import load_model, save_model
+from tfold.measure import run_tflite
+from tfold.passes.figures import figures
 
 L = keras.layers
+WAYS = ("post-training", "equalised", "QAT")
 EXPANSION = 6
 # (channels, stride) of each inverted residual.
 BLOCKS = ((16, 1), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1))
@@ -34,8 +38,13 @@ def main():
     keras.utils.set_random_seed(chosen.seed)
     data = Data(chosen.data, chosen.seed)
     chosen.work.mkdir(parents=True, exist_ok=True)
-    models = trained(data, chosen)
     print(f"{data.name}: {len(data.x)} training, {len(data.x_test)} test images; seed {chosen.seed}", flush=True)
+    rows = [measured(name, model, data, chosen) for name, model in trained(data, chosen).items()]
+    print(f"\n{'':<8} {'depth':>5} {'float':>8}" + "".join(f" {title:>22}" for title in WAYS))
+    for row in rows:
+        cells = "".join(f" {row[way]:>10.2%} {100 * (row[way] - row['float']):>+6.2f} pts" for way in WAYS)
+        print(f"{row['network']:<8} {row['depth']:>5} {row['float']:>8.2%}{cells}")
+    (chosen.work / "int8.json").write_text(json.dumps(rows, indent=2))
 
 
 class Data:
@@ -56,15 +65,15 @@ class Data:
             self.x, self.y, self.x_test, self.y_test = loaded
         self.rng = np.random.default_rng(seed)
 
-    def batches(self, size):
-        return Batches(self, size)
 
+class Batches:
+    """One epoch after the other, each in another order; `sequence` is what `fit` takes."""
 
-class Batches(keras.utils.PyDataset):
-    """One epoch after the other, each in another order."""
-
-    def __init__(self, data, size):
-        super().__init__()
+    def __init__(self, data, size, family):
+        base = family.utils.PyDataset if family is keras else family.utils.Sequence
+        self.sequence = type("Batches", (base,), {
+            "__len__": lambda _: len(self), "__getitem__": lambda _, index: self[index],
+            "on_epoch_end": lambda _: self.on_epoch_end()})()
         self.data, self.size = data, size
         around = ((0, 0), (PIXELS, PIXELS), (PIXELS, PIXELS), (0, 0))
         self.padded = np.pad(data.x, around, constant_values=-1)
@@ -117,7 +126,7 @@ def trained(data, chosen):
     base = load_model(paths["base"])
     if not paths["folded"].exists():
         ties = [[f"block_{n}_expand_relu", f"block_{n}_depthwise_relu"] for n in range(len(BLOCKS))]
-        f_alpha = tfold.prefold(base, tfold.AlphaPenalty(1.0), skip=["stem_relu", "head_relu"], tie=ties)
+        f_alpha = tfold.prefold(base, tfold.AlphaPenalty(chosen.strength), skip=["stem_relu", "head_relu"], tie=ties)
         fit(f_alpha, data, chosen.epochs[1], keras.optimizers.SGD, 0.03, momentum=0.9)
         print({name: round(float(alpha), 3) for name, alpha in tfold.alphas(f_alpha).items()}, flush=True)
         result = tfold.fold(f_alpha)
@@ -127,16 +136,45 @@ def trained(data, chosen):
     return {"base": base, "folded": load_model(paths["folded"])}
 
 
-def fit(model, data, epochs, optimizer, rate, **options):
-    """Train a model, its learning rate falling to zero; a line an epoch."""
-    batches = data.batches(128 if len(data.x) > 10_000 else 32)
-    falling = type(model)  # the schedule is of the model's own Keras
-    schedules = keras.optimizers.schedules
-    model.compile(optimizer(schedules.CosineDecay(rate, epochs * len(batches)), **options),
-                  "sparse_categorical_crossentropy", metrics=["accuracy"])
+def measured(name, model, data, chosen):
+    """A row of the table: test accuracy in each way."""
+    path = chosen.work / f"{name}.int8.tflite"
+    plain = tfold.fold_batch_norm(model).model  # as every export should be
+    samples = tfold.representative_samples(plain, data.x, samples=200, seed=chosen.seed)
+    row = {"network": name, "depth": figures(capture(plain)).depth, "float": accuracy(model, data)}
+
+    tfold.export(plain, path, "int8", samples, force=True)
+    row["post-training"] = file_accuracy(path, data)
+
+    even = tfold.equalize_channels(plain, samples.as_model_takes_them(plain))
+    print(f"{name}: {str(even).splitlines()[0]}", flush=True)
+    tfold.export(even.model, path, "int8", samples, force=True)
+    row["equalised"] = file_accuracy(path, data)
+
+    aware = tfold.quantize_aware(even.model)
+    import tf_keras
+
+    fit(aware, data, chosen.epochs[3], tf_keras.optimizers.Adam, chosen.rate, tf_keras)
+    tfold.export(aware, path, "int8", force=True)
+    row["QAT"] = file_accuracy(path, data)
+    print(row, flush=True)
+    return row
+
+
+def file_accuracy(path, data):
+    """Share of the test images that the file gets right."""
+    (scores,) = run_tflite(path, data.x_test, timeout=600).values()
+    return float((scores.argmax(-1) == data.y_test).mean())
+
+
+def fit(model, data, epochs, optimizer, rate, family=keras, **options):
+    """Train a model of Keras 3 or tf_keras, its learning rate falling to zero; a line now and then."""
+    batches = Batches(data, 128 if len(data.x) > 10_000 else 32, family)
+    falling = family.optimizers.schedules.CosineDecay(rate, epochs * len(batches))
+    model.compile(optimizer(falling, **options), "sparse_categorical_crossentropy", metrics=["accuracy"])
     start = time.time()
     for epoch in range(epochs):
-        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0)
+        model.fit(batches.sequence, initial_epoch=epoch, epochs=epoch + 1, verbose=0)
         if epoch % 5 == 4 or epoch + 1 == epochs or len(data.x) > 10_000:
             print(f"  {model.name} epoch {epoch + 1}/{epochs}: test accuracy {accuracy(model, data):.2%}, "
                   f"{time.time() - start:.0f} s", flush=True)
@@ -150,8 +188,10 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="an .npz with x_train, y_train, x_test, y_test")
     parser.add_argument("--work", type=Path, default=Path("int8-accuracy"), help="where trained networks are kept")
-    parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=[20, 10, 15],
-                        help="of base, α, folded")
+    parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=[20, 10, 15, 5],
+                        help="of base, α, folded, QAT")
+    parser.add_argument("--rate", type=float, default=1e-4, help="QAT's learning rate")
+    parser.add_argument("--strength", type=float, default=1.0, help="λ_c")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -31,7 +31,10 @@ _HOME = {
     "export": "tfold.tflite.convert",
     "compare": "tfold.tflite.compare_files",
     "layer_losses": "tfold.tflite.losses",
-    "representative_samples": "tfold.tflite.convert",
+    "representative_samples": "tfold.tflite.model_samples",
+    "quantize_aware": "tfold.tflite.quantize_aware",
+    "not_quantized": "tfold.tflite.quantize_aware",
+    "load_quantize_aware": "tfold.tflite.quantize_aware",
     "bench": "tfold.measure.compare",
     "TfoldError": "tfold.errors",
     "BadInputError": "tfold.errors",
@@ -45,7 +48,7 @@ def __getattr__(name):
     if name not in _HOME:
         raise AttributeError(f"module 'tfold' has no attribute {name!r}")
     module = import_module(_HOME[name])
-    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    value = getattr(module, name, module)  # `callbacks` is a module
     globals()[name] = value
     return value
 

@@ -7,8 +7,8 @@
 from dataclasses import dataclass
 
 from tfold.tflite.contents import read
-from tfold.tflite.convert import compared_inputs, representative_samples
 from tfold.tflite.formats import FORMATS
+from tfold.tflite.model_samples import compared_inputs, representative_samples
 from tfold.tflite.parity import compare_files, parity
 from tfold.tflite.summary import quantization
 

@@ -2,35 +2,31 @@
 
     model ─ capture ─▶ graph ─ trace ─▶ function ─ converter ─▶ bytes ─ annotate ─▶ bytes ─ parity ─▶ file
 """
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
-from tfold.comparison import to_numpy
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.files import check_output, whole
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.measure import check_tflite
-from tfold.sampling import input_tensors, model_input, random_input
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
 from tfold.tflite.contents import read
 from tfold.tflite.converter import converted
 from tfold.tflite.formats import check_type, format_named
+from tfold.tflite.model_samples import compared_inputs, representative_samples
 from tfold.tflite.parity import Parity, parity
-from tfold.tflite.representative import representative
-from tfold.tflite.samples import Samples
+from tfold.tflite.qat_trace import concrete
+from tfold.tflite.quantize_aware import is_quantize_aware
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import trace
 
 # A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
-COMPARED = 32  # representative samples that the check runs
-RANDOM = 4  # random ones, where there are none
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,8 @@ def export(
     """Convert a Keras model to a `.tflite` file and check it against Keras.
 
     Args:
-        model: a Functional or Sequential Keras model without α-activations (see `tfold.fold`, `tfold.settle`).
+        model: a Functional or Sequential Keras model without α-activations (see `tfold.fold`, `tfold.settle`), or a
+            trained one of `tfold.quantize_aware`, which knows its ranges.
         path: where the file appears, whole or not at all.
         quantize: "float32" (None), "float16", "dynamic" (int8 weights), "int8" (integers from end to end) or "int16"
             (int16 between layers, int8 weights).
@@ -111,15 +108,12 @@ def export(
             f"TFLite export runs on Keras' TensorFlow backend. Received: backend {keras.backend.backend()}. "
             "Save the model, and export it with KERAS_BACKEND=tensorflow."
         )
-    graph = capture(model)
-    _refuse_alphas(model, graph)
-    data = _samples(model, format, representative_dataset, samples, scale, resize)
-    graph = with_batch(graph, batch)
-    traced = _traced(graph)
-    content = converted(
-        traced, format, *types, data and (lambda: data.full_batches(batch)), float_fallback, select_tf_ops)
+    has_ranges = is_quantize_aware(model)
+    data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges)
+    traced, reference = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
+    feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
+    content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
     content = annotate(content, traced, about(model, format, report, data), called(report))
-    reference = traced.model if any(node.dtype in OTHER_FLOATS for node in graph) else model
     inputs, source = compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
         temporary.write_bytes(content)
@@ -136,31 +130,6 @@ def export(
             found.check(f"The {format.name} file", "No file was written. ")
             warnings += found.warnings
     return Export(Path(path), len(content), format.name, found, tuple(warnings))
-
-
-def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0, calibrates=True):
-    """Representative data for a model, read and checked: what `export(representative_dataset=…)` takes.
-
-    Args:
-        model: a Functional or Sequential Keras model.
-        source, samples, scale, resize, seed, calibrates: see `tfold.tflite.representative.representative`.
-
-    Returns:
-        `Samples`.
-
-    Example:
-
-    >>> samples = tfold.representative_samples(model, "photos/", scale=(-1, 1))
-    >>> tfold.export(model, "int8.tflite", "int8", samples)
-    """
-    if isinstance(source, Samples):
-        return source
-    tensors = family_of(model).flatten(model_input(model))
-    inputs = [(tensor.name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
-              for tensor in tensors]
-    scales_itself = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
-    return representative(source, inputs, samples=samples, scale=scale, seed=seed, resize=resize,
-                          scales_itself=scales_itself, calibrates=calibrates)
 
 
 def with_batch(graph, batch=1):
@@ -187,24 +156,49 @@ def _check_batch(batch):
         raise BadInputError(f"batch is a whole number from 1 on. Received: batch={batch!r}. Most phones run batch=1.")
 
 
-def _refuse_alphas(model, graph):
+def _samples(model, format, source, samples, scale, resize, has_ranges):
+    if source is not None:
+        return representative_samples(model, source, samples, scale, resize, calibrates=not has_ranges)
+    if format.needs_samples and not has_ranges:
+        raise BadInputError(
+            f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "
+            "100 or more inputs: representative_dataset= (--representative), a .npz, a .npy or a folder of images."
+        )
+    return None
+
+
+def _traced(model, batch):
+    """The `Trace`, and the model that the file is compared with: where it computes in other floats, its float32 twin."""
+    graph = capture(model)
     left = [node.label for node in graph if node.op == "alpha"]
     if left:
         raise BadInputError(
             f"α-activations are for training. Received: {model.name!r} with {len(left)} of them ({left[0]}, …). "
             "Fold the model first (tfold.fold), or settle them (tfold.settle)."
         )
-
-
-def _samples(model, format, source, samples, scale, resize):
-    if source is not None:
-        return representative_samples(model, source, samples, scale, resize)
-    if format.needs_samples:
+    with_batch(graph, batch)
+    is_mixed = any(node.dtype in OTHER_FLOATS for node in graph)
+    try:
+        traced = trace(graph, "float32" if is_mixed else None)
+    except TfoldError:
+        raise
+    except Exception as error:  # a layer that counts on another batch size raises whatever it likes
+        takes = "one input at a time" if batch == 1 else f"{batch} inputs at a time"
         raise BadInputError(
-            f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "
-            "100 or more inputs: representative_dataset= (--representative), a .npz, a .npy or a folder of images."
+            f"The .tflite file takes {takes}. Received: {graph.name!r}, which cannot be built with batch {batch}: "
+            f"{one_line(error)} Build the model without a batch size."
+        ) from error
+    return traced, traced.model if is_mixed else model
+
+
+def _traced_quantize_aware(model, format, batch):
+    """The same for a model that has learnt its ranges."""
+    if format.name != "int8":
+        raise BadInputError(
+            f"A quantisation-aware model becomes an int8 file. Received: {model.name!r}, and quantize={format.name!r}. "
+            "Use quantize='int8' (--quantize int8), or export the network that it was made of."
         )
-    return None
+    return concrete(model, batch), model
 
 
 def _float_ops(model, format, path, float_fallback):
@@ -219,36 +213,3 @@ def _float_ops(model, format, path, float_fallback):
             f"{named}. Replace the layers, or let such ops compute in floats: float_fallback=True (--float-fallback)."
         )
     return [f"These ops compute in floats: {named}."]
-
-
-def _traced(graph):
-    try:
-        return trace(graph, "float32" if any(node.dtype in OTHER_FLOATS for node in graph) else None)
-    except TfoldError:
-        raise
-    except Exception as error:  # a layer that counts on another batch size raises whatever it likes
-        batch = graph[graph.inputs[0]].shape[0]
-        takes = "one input at a time" if batch == 1 else f"{batch} inputs at a time"
-        raise BadInputError(
-            f"The .tflite file takes {takes}. Received: {graph.name!r}, which cannot be built with batch {batch}: "
-            f"{one_line(error)} Build the model without a batch size."
-        ) from error
-
-
-def compared_inputs(model, sample, data, batch, most=COMPARED):
-    """What a check runs, as a list of arrays, and what that is in words; as many as both networks take."""
-    own = family_of(model).flatten(model_input(model))[0].shape[0] or 1
-    step = math.lcm(batch, own)
-    if sample is not None:
-        try:
-            return [to_numpy(tensor) for tensor in input_tensors(model, sample)], "the given sample"
-        except Exception as error:  # another structure, other types
-            raise BadInputError(
-                f"sample= is an input as the model takes it. Received: one that {model.name!r} does not: "
-                f"{one_line(error)}"
-            ) from error
-    if data is not None and data.count >= step:
-        count = max(step, min(most, data.count) // step * step)
-        return list(data.take(count).inputs.values()), data.source
-    inputs = input_tensors(model, random_input(model, batch=max(step, RANDOM // step * step)))
-    return [to_numpy(tensor) for tensor in inputs], "random numbers"

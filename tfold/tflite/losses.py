@@ -18,7 +18,8 @@ from tfold.measure import run_tensors
 from tfold.tflite.about import digest_of_weights
 from tfold.tflite.annotate import METADATA
 from tfold.tflite.contents import read
-from tfold.tflite.convert import compared_inputs, export, representative_samples
+from tfold.tflite.convert import export
+from tfold.tflite.model_samples import compared_inputs, representative_samples
 from tfold.tflite.parity import fed
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import input_names
