@@ -1,4 +1,4 @@
-"""The channels of a network evened out for quantisation, exactly: its ranges are measured, its scales chosen, the result
+"""The channels of a network evened out for quantisation, exactly: ranges are measured, scales chosen, and the result is
 compared with the original.
 
     capture ─▶ run on samples ─▶ passes.equalize ─▶ regauge ─▶ build ─▶ verify
@@ -108,7 +108,7 @@ def _ranges(model, graph, sample):
                 one = array.max(0), -array.min(0), np.square(array).mean(0) * weight
                 found[ref] = one if ref not in found else (
                     np.maximum(found[ref][0], one[0]), np.maximum(found[ref][1], one[1]), found[ref][2] + one[2])
-    for ref, (up, down, power) in found.items():
+    for ref, (_, _, power) in found.items():
         if not np.isfinite(power).all():
             raise BadInputError(
                 f"Channels are evened out by how large they are. Received: {model.name!r}, which gives NaN or infinity "

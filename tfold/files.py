@@ -5,7 +5,8 @@ What is being made lies in a folder of its own, which a lock holds as long as it
     model.tflite      .tfold-scratch-x1y2/  ── lock held by a process
                       └ file.tflite         ── renamed to model.tflite when it is complete
 
-A process that is killed (SIGKILL, power) removes nothing; but its lock is gone, and the next run clears away what it left.
+A process that is killed (SIGKILL, power) removes nothing; but its lock is gone, and the next run clears away what it
+left.
 """
 import os
 import shutil

@@ -215,7 +215,8 @@ def test_flex_ops_only_when_asked_for(tmp_path):
     assert [op.kind for op in read(done.path).ops if op.is_custom] == ["FlexCholesky"]
     assert done.comparison is done.parity is None  # no runtime of this host has the delegate
     assert done.warnings == (
-        "The file was not compared with Keras: it has FlexCholesky, and no runtime on this machine has the Flex delegate.",)
+        "The file was not compared with Keras: it has FlexCholesky, and no runtime on this machine has the Flex "
+        "delegate.",)
     assert done.to_json()["comparison"] is None
 
 

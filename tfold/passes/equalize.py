@@ -3,8 +3,8 @@
     conv ─▶ t ─▶ relu ─▶ conv        ⇒        conv' ─▶ s·t ─▶ relu ─▶ s·relu(t) ─▶ conv'
 
 A tensor is rounded in steps that its widest channel makes, a kernel's output in steps that its widest input makes. With
-u = log s for each channel that may be scaled (the gauge's demands, scale alone and positive), the noise that reaches the
-layers' outputs, relative to their signals, is
+u = log s for each channel that may be scaled (the gauge's demands, scale alone and positive), the noise that reaches
+the layers' outputs, relative to their signals, is
 
     Σ_tensors  (step of t)² · Σ_c A_c·e^(−2u_c)    +    Σ_kernels  Σ_o (step of output o)² · Σ_c P_c·e^(2u_c)
 
@@ -31,6 +31,7 @@ ROUNDS = 400
 SETTLED = 1e-3
 # A channel that the samples hardly excite may be larger on other input, and is not blown up without limit.
 FAINT = 1e-2
+PASSING_ON = ("reshape", "permute", "crop", "identity", "slice")  # what they read is rounded already
 LARGEST = np.log(1e3)
 
 
@@ -80,7 +81,8 @@ def equalize(graph, ranges):
     if gain <= 0:
         u, gain = np.zeros(len(free)), 0.0
     scale = np.exp(u[classes])
-    forms = {ref: Affine(scale[of], np.zeros(len(of))) for ref, of in gauge.log_scale_of.items() if (scale[of] != 1).any()}
+    forms = {ref: Affine(scale[of], np.zeros(len(of)))
+             for ref, of in gauge.log_scale_of.items() if (scale[of] != 1).any()}
     return Equalization(forms, int(free.sum()), len(free), float(gain))
 
 
@@ -118,7 +120,7 @@ class _Noise:
         self.tensors = []  # (classes, hi, lo)
         for node in graph:
             of = classes[gauge.log_scale_of[node.ref]] if node.ref in gauge.log_scale_of else None
-            if of is not None and node.ref in ranges and node.op not in ("reshape", "permute", "crop", "identity", "slice"):
+            if of is not None and node.ref in ranges and node.op not in PASSING_ON:
                 self.tensors.append((of, ranges[node.ref].up, ranges[node.ref].down))
             if node.op == "linear" and node.inputs[0] in ranges:
                 self._add_kernel(node.map, classes[gauge.log_scale_of[node.inputs[0]]], ranges[node.inputs[0]].power)

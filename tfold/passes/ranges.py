@@ -1,7 +1,7 @@
 """How wide kernels are, and what merging made of them: what 8 bits a channel keep of it.
 
-A kernel of an int8 file has one step for each output channel, 1/127 of the channel's largest weight. Where one weight of
-a channel stands out, the step is coarse for all others. Merging multiplies kernels, and products spread wider.
+A kernel of an int8 file has one step for each output channel, 1/127 of the channel's largest weight. Where one weight
+of a channel stands out, the step is coarse for all others. Merging multiplies kernels, and products spread wider.
 """
 from dataclasses import dataclass
 

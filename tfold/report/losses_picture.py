@@ -21,7 +21,8 @@ def draw(layers, path, title="signal ÷ quantisation noise"):
     colours = colormaps["YlOrRd"]([each / (max(lost) or 1.0) for each in lost])
     figure = Figure(figsize=(10, 1.2 + ROW * len(layers)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(range(len(layers)), [decibels for _, decibels, _ in layers], color=colours, edgecolor="grey", linewidth=0.4)
+    bars = [decibels for _, decibels, _ in layers]
+    axes.barh(range(len(layers)), bars, color=colours, edgecolor="grey", linewidth=0.4)
     axes.set_yticks(range(len(layers)), names, fontsize=7)
     for row, (_, decibels, own) in enumerate(layers):
         text = f" {decibels:.1f}" + (f"  (−{own:.1f} here)" if own >= 0.5 else "")

@@ -70,7 +70,7 @@ class _Namer:
             kind = self.kinds[op.opcodeIndex]
             label = self._label(op) or next((read_by[i] for i in op.outputs if i in read_by), None) \
                 or self.of_tensor.get(op.inputs[0] if len(op.inputs) else None, "network")
-            if kind == "DEQUANTIZE" and self.is_constant[op.inputs[0]]:  # weights in half precision; named by its reader
+            if kind == "DEQUANTIZE" and self.is_constant[op.inputs[0]]:  # of weights in half precision
                 self._choose(op.inputs[0], f"{self.of_tensor.get(op.outputs[0], kind)}/float16")
                 continue
             for index in op.outputs:

@@ -71,7 +71,8 @@ def export(
         quantize: "float32" (None), "float16", "dynamic" (int8 weights), "int8" (integers from end to end) or "int16"
             (int16 between layers, int8 weights).
         representative_dataset: what the ranges of an int8 or int16 file are measured on: a `.npz` or `.npy` file, a
-            folder of images, arrays, a callable, or `Samples`; see `tfold.representative_samples`. The check uses it as well.
+            folder of images, arrays, a callable, or `Samples`; see `tfold.representative_samples`. The check uses it as
+            well.
         samples, scale, resize: how to read it, see `tfold.representative_samples`.
         input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files.
         batch: how many inputs the file takes at a time.
@@ -123,8 +124,8 @@ def export(
         warnings += _float_ops(model, format, temporary, float_fallback)
         if foreign:
             found = None
-            warnings.append(f"The file was not compared with Keras: it has {', '.join(foreign)}, and no runtime on this "
-                            "machine has the Flex delegate.")
+            warnings.append(f"The file was not compared with Keras: it has {', '.join(foreign)}, and no runtime on "
+                            "this machine has the Flex delegate.")
         else:
             found = parity(reference, temporary, inputs, tolerance, source, labels)
             found.check(f"The {format.name} file", "No file was written. ")
@@ -168,7 +169,7 @@ def _samples(model, format, source, samples, scale, resize, has_ranges):
 
 
 def _traced(model, batch):
-    """The `Trace`, and the model that the file is compared with: where it computes in other floats, its float32 twin."""
+    """The `Trace`, and the model that the file is compared with: of mixed precision, its float32 twin."""
     graph = capture(model)
     left = [node.label for node in graph if node.op == "alpha"]
     if left:

@@ -69,9 +69,9 @@ def _explained(traced, format, text):
     flex, custom = (_listed(r"TF Select ops", text), _listed("(?:Flex|Custom) ops", text))
     if flex:
         return (
-            f"The export uses TFLite's builtin ops alone. Received: {name!r}, which needs {_with_layers(traced, flex)}. "
-            "Replace the layers these ops come from, or allow TensorFlow's own ops, which need the Flex delegate on the "
-            "phone: select_tf_ops=True (--select-tf-ops)."
+            f"The export uses TFLite's builtin ops alone. Received: {name!r}, which needs "
+            f"{_with_layers(traced, flex)}. Replace the layers these ops come from, or allow TensorFlow's own ops, "
+            "which need the Flex delegate on the phone: select_tf_ops=True (--select-tf-ops)."
         )
     if custom:
         return (

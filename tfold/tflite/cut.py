@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfold.tflite.write import packed
 from tfold.tflite.contents import Contents
 from tfold.tflite.parts import Op
 from tfold.tflite.schema import schema
+from tfold.tflite.write import packed
 
 OF_CONSTANTS = ("DEQUANTIZE", "DENSIFY")
 

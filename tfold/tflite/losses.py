@@ -53,7 +53,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """Every layer's loss: `layers` in the order of the network, `worst` first; on how many `samples` of which `data`."""
+    """Every layer's loss: `layers` in the order of the network, `worst` first; on `samples` samples of `data`."""
 
     layers: tuple
     samples: int
@@ -132,8 +132,8 @@ def _check_same_weights(model, contents):
         which = "does not say what it was made of" if weights is None else "was made of other weights"
         raise BadInputError(
             f"Layers are compared with the model that the file was exported from, by tfold. Received: {contents.path}, "
-            f"which {which} (model: {model.name!r}). Export the model again, and compare that file: after equalising or "
-            "training it is another model."
+            f"which {which} (model: {model.name!r}). Export the model again, and compare that file: after equalising "
+            "or training it is another model."
         )
 
 

@@ -97,9 +97,9 @@ class Parity:
             )
 
     def to_json(self):
+        accuracy = self.accuracy and dict(zip(("keras", "tflite"), self.accuracy, strict=True))
         return {"samples": self.samples, "data": self.data, "tolerance": self.tolerance, "passed": self.passed,
-                "outputs": [asdict(each) for each in self.outputs],
-                "accuracy": None if self.accuracy is None else dict(zip(("keras", "tflite"), self.accuracy, strict=True))}
+                "outputs": [asdict(each) for each in self.outputs], "accuracy": accuracy}
 
     def __str__(self):
         lines = [f"parity with Keras on {self.samples} sample{'s' * (self.samples != 1)} ({self.data})",
