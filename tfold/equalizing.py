@@ -14,6 +14,7 @@ from tfold.graph.capture import capture
 from tfold.graph.execute import captured_calls, execute
 from tfold.graph.family import family_of
 from tfold.graph.ir import Ref
+from tfold.passes.absorb_border_map import absorb_border_map
 from tfold.passes.equalize import Range, equalize
 from tfold.passes.regauge import regauge
 from tfold.sampling import input_tensors
@@ -75,6 +76,7 @@ def equalize_channels(model, sample):
     graph = capture(model)
     original = graph.copy()
     ranges = _ranges(model, graph, sample)
+    absorb_border_map(graph)
     found = equalize(graph, ranges)
     regauge(graph, found.forms, ())
     graph.validate()

@@ -25,6 +25,7 @@ def uneven(model, seed=0):
 
 
 def network(activation):
+    keras.utils.set_random_seed(0)
     x = inputs = keras.Input((8, 8, 3), name="image")
     x = before = layers.Conv2D(6, 3, activation=activation, padding="same", name="first")(x)
     x = layers.DepthwiseConv2D(3, activation=activation, padding="same", name="depthwise")(x)
@@ -52,7 +53,6 @@ def test_the_network_computes_the_same(activation):
 
 def test_int8_gains_what_the_model_promises(tmp_path):
     """Not only by our formula: the files of the converter, with real roundings, are compared."""
-    keras.utils.set_random_seed(0)
     model = network("relu")
     even = tfold.equalize_channels(model, IMAGES).model
     before, after = (tfold.export(each, tmp_path / f"{name}.tflite", "int8", IMAGES, tolerance=9).comparison
@@ -86,6 +86,31 @@ def test_products_and_shared_layers_keep_together():
     assert len(result.model.layers) == len(model.layers)
 
 
+def test_a_border_map_lets_scales_pass(randomize):
+    """What folding leaves behind merged layers is part of their bias, and comes back as it was."""
+    x = keras.Input((8, 8, 3))
+    y = layers.Conv2D(4, 3, padding="same", name="b")(layers.Conv2D(6, 1, name="a")(x))
+    y = layers.Conv2D(2, 1, name="end")(layers.ReLU(name="relu")(y))
+    folded = tfold.fold(uneven(keras.Model(x, y)), policy="always").model
+    assert [layer.name for layer in folded.layers if "border" in layer.name] == ["a-b_border"]
+    result = tfold.equalize_channels(folded, IMAGES)
+    assert result.channels == 4
+    assert [layer.name for layer in result.model.layers] == [layer.name for layer in folded.layers]
+    np.testing.assert_allclose(result.model(IMAGES), folded(IMAGES), rtol=1e-4, atol=1e-5 * np.abs(folded(IMAGES)).max())
+
+
+@pytest.mark.parametrize("shape, expected", [((1, 8, 8, 3), "opaque"), ((8, 8, 3), "opaque"), ((8, 1, 3), None),
+                                             ((3,), None), ((2, 8, 8, 3), None)])
+def test_what_is_a_border_map(shape, expected):
+    x = keras.Input((8, 8, 3), batch_size=2)
+    constant = np.random.default_rng(0).normal(size=shape).astype("float32")
+    graph = capture(keras.Model(x, layers.Conv2D(2, 1)(x + constant)))
+    maps = [node.attrs["adds"] for node in graph if "adds" in node.attrs]
+    assert len(maps) == (expected is not None)
+    if maps:
+        np.testing.assert_array_equal(maps[0], constant.reshape(8, 8, 3))
+
+
 def test_a_sample_without_numbers_is_refused():
     bad = IMAGES.copy()
     bad[3] = np.nan
@@ -101,7 +126,7 @@ def noise():
     graph = capture(network("relu"))
     gauge, rng = Gauge(graph), np.random.default_rng(1)
     ranges = {Ref(node.name): Range(*rng.uniform(0.1, 5, (3, node.shape[-1]))) for node in graph}
-    classes, free = _classes(gauge.scale)
+    classes, free = _classes(graph, gauge)
     return _Noise(graph, gauge, ranges, classes, free), graph, ranges
 
 

@@ -12,6 +12,7 @@ from tfold.errors import BadInputError
 from tfold.graph import calls, legacy_calls, walls
 from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Graph, Node, Ref
+from tfold.graph.read_affine import constant_map
 from tfold.graph.read_layer import read_layer
 from tfold.graph.step import Step, numpy
 
@@ -84,6 +85,8 @@ def _add_call(graph, call, inputs, read, masked):
                 "is called with training=, a mask or other arguments. Call it with its inputs alone."
             )
         steps[0].attrs.update(walls.contents(layer))
+        if (added := constant_map(call)) is not None:
+            steps[0].attrs["adds"] = added
     split = sum(step.op == "linear" for step in steps) > 1
     for i, step in enumerate(steps):
         node = Node(

@@ -27,7 +27,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     permute       axes                                        as np.transpose takes them, the batch (0) first
     identity                                                  does nothing at inference (dropout)
     opaque        is_linear, batch_norms, why, homogeneous    any other layer or operation, kept as it is: a wall;
-                                                              homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is
+                                                              homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is;
+                                                              `adds`, where it is there: a border map that it adds
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`
 has the rules of each op, `shapes` the shapes they make. `layer` is the Keras layer or operation that a node came from.

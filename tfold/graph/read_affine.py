@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfold.algebra.affine import Affine, from_batch_norm
-from tfold.graph.family import KERAS, family_of, is_operation
+from tfold.graph.family import KERAS, family_of, is_layer, is_operation
 from tfold.graph.ir import Slot
 from tfold.graph.step import Step, keeps_floats, numpy
 
@@ -84,6 +84,18 @@ def with_constant(operation, operands, call):
         return None
     with np.errstate(divide="ignore"):
         return _arithmetic(call, *apply(constant))
+
+
+def constant_map(call):
+    """What `x + c` adds to each pixel of one image, where c is as large as x: a border map. None for all else."""
+    if is_layer(call.op) or type(call.op).__name__ != "Add" or len(call.args) != 2 or call.kwargs:
+        return None
+    shape = call.out_shapes[0]
+    given = [arg for arg in call.args if not isinstance(arg, Slot)]
+    added = _number(given[0], call.in_dtypes[0]) if len(given) == 1 and keeps_floats(call) else None
+    if added is None or shape is None or len(shape) < 3 or added.shape[-len(shape) + 1 :] != tuple(shape[1:]):
+        return None
+    return added.reshape(shape[1:]) if added.size == np.prod(shape[1:]) else None
 
 
 def negative(layer, call):

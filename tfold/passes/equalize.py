@@ -8,7 +8,8 @@ the layers' outputs, relative to their signals, is
 
     Σ_tensors  (step of t)² · Σ_c A_c·e^(−2u_c)    +    Σ_kernels  Σ_o (step of output o)² · Σ_c P_c·e^(2u_c)
 
-    step of t          (max_c hi_c·e^u_c + max_c lo_c·e^u_c) / 255          hi, lo: how far the channel goes up and down
+    step of t          (max_c hi_c·e^u_c + max_c lo_c·e^u_c) / 255          hi, lo: how far the channel goes up and down;
+                        over all tensors that an int8 file stores in steps of one size (what a concatenation joins)
     step of output o    max_c |W_co|·e^(−u_c) / 127
     A_c                what the readers of channel c make of noise in it: Σ W_c² ÷ their signal
     P_c                mean square of the channel
@@ -31,7 +32,8 @@ ROUNDS = 400
 SETTLED = 1e-3
 # A channel that the samples hardly excite may be larger on other input, and is not blown up without limit.
 FAINT = 1e-2
-PASSING_ON = ("reshape", "permute", "crop", "identity", "slice")  # what they read is rounded already
+# What they make has the steps of what they read, in TFLite's int8 ops: it is rounded already.
+PASSING_ON = ("concat", "pad", "reshape", "permute", "crop", "identity", "slice")
 LARGEST = np.log(1e3)
 
 
@@ -73,7 +75,7 @@ def equalize(graph, ranges):
         An `Equalization`.
     """
     gauge = Gauge(graph)
-    classes, free = _classes(gauge.scale)
+    classes, free = _classes(graph, gauge)
     noise = _Noise(graph, gauge, ranges, classes, free)
     before = noise.at(np.zeros(len(free)))[0]
     u = noise.smallest() if before else np.zeros(len(free))
@@ -86,8 +88,12 @@ def equalize(graph, ranges):
     return Equalization(forms, int(free.sum()), len(free), float(gain))
 
 
-def _classes(unknowns):
-    """Number of the class of each unknown: those of one class are equal; and which classes are not fixed at zero."""
+def _classes(graph, gauge):
+    """Number of the class of each unknown: those of one class are equal; and which classes are not fixed at zero.
+
+    A batch norm that stays becomes MUL and ADD, whose constants have one step for all channels: it keeps its own.
+    """
+    unknowns = gauge.scale
     parent = np.arange(unknowns.count)
 
     def root(i):
@@ -97,17 +103,48 @@ def _classes(unknowns):
         return i
 
     fixed = [ones for ones, _ in unknowns.fixed]
+    equal = [(gauge.log_scale_of[node.inputs[0]], gauge.log_scale_of[node.ref])
+             for node in graph if node.op == "affine"]
     for relation in unknowns.relations:
         if len(relation.unknowns) == 2 and relation.coefficients == (1, -1):
-            for a, b in zip(*relation.unknowns, strict=True):
-                parent[root(a)] = root(b)
+            equal.append(relation.unknowns)
         else:  # products: what they multiply keeps its scale
             fixed += relation.unknowns
+    for pair in equal:
+        for a, b in zip(*pair, strict=True):
+            parent[root(a)] = root(b)
     roots, classes = np.unique([root(i) for i in range(unknowns.count)], return_inverse=True)
     free = np.ones(len(roots), bool)
     for ones in fixed:
         free[classes[ones]] = False
     return classes, free
+
+
+def _with_one_step(graph, class_of):
+    """Tensors that an int8 file stores in steps of one size, as `(all of them, those that are rounded to it)`."""
+    readers, group = graph.consumers(), {}
+    for node in graph:
+        if node.ref not in class_of or _is_never_stored(node, readers):
+            continue
+        group[node.ref] = {node.ref}
+        if node.op in PASSING_ON or (node.op == "pool" and node.attrs["window"]):
+            for ref in node.inputs:
+                joined = group[node.ref] | group.get(ref, set())
+                group.update(dict.fromkeys(joined, joined))
+    found = {id(members): members for members in group.values()}.values()
+    passing = {node.ref for node in graph if node.op in PASSING_ON or (node.op == "pool" and node.attrs["window"])}
+    for members in found:
+        ordered = [ref for ref in class_of if ref in members]
+        rounded = [ref for ref in ordered if ref not in passing]
+        if rounded:
+            yield ordered, rounded
+
+
+def _is_never_stored(node, readers):
+    """A ReLU or ReLU6 is part of the op before it: what that makes by itself is never rounded."""
+    after = readers[node.ref][0] if len(readers[node.ref]) == 1 else None
+    return after is not None and after.op == "activation" and after.attrs["fn"] == "relu" and node.op in (
+        "linear", "add", "affine", "multiply")
 
 
 class _Noise:
@@ -117,14 +154,17 @@ class _Noise:
         self.free = free
         self.kernels = []  # (classes of the inputs, |W| as (inputs, outputs), P)
         self.readers = np.zeros(len(free))  # A
-        self.tensors = []  # (classes, hi, lo)
+        self.tensors = []  # (classes of all channels of one step, hi, lo, classes of those that are rounded there)
+        class_of = {ref: classes[unknowns] for ref, unknowns in gauge.log_scale_of.items() if ref in ranges}
         for node in graph:
-            of = classes[gauge.log_scale_of[node.ref]] if node.ref in gauge.log_scale_of else None
-            if of is not None and node.ref in ranges and node.op not in PASSING_ON:
-                self.tensors.append((of, ranges[node.ref].up, ranges[node.ref].down))
-            if node.op == "linear" and node.inputs[0] in ranges:
-                self._add_kernel(node.map, classes[gauge.log_scale_of[node.inputs[0]]], ranges[node.inputs[0]].power)
-        self.tensors = [each for each in self.tensors if free[each[0]].any()]
+            if node.op == "linear" and node.inputs[0] in class_of:
+                self._add_kernel(node.map, class_of[node.inputs[0]], ranges[node.inputs[0]].power)
+        for members, rounded in _with_one_step(graph, class_of):
+            of = np.concatenate([class_of[ref] for ref in members])
+            sources = np.concatenate([class_of[ref] for ref in rounded])
+            if free[of].any():
+                self.tensors.append((of, *(np.concatenate([getattr(ranges[ref], side) for ref in members])
+                                           for side in ("up", "down")), sources))
 
     def _add_kernel(self, linear, of, power):
         taps = int(np.prod(linear.window))
@@ -144,13 +184,13 @@ class _Noise:
     def at(self, u):
         """The noise, and for each class the part that falls and the part that grows as u grows."""
         total, falls, grows = 0.0, np.zeros(len(u)), np.zeros(len(u))
-        for of, up, down in self.tensors:
-            shares = self.readers[of] * np.exp(-2 * u[of])
+        for of, up, down, rounded in self.tensors:
+            shares = self.readers[rounded] * np.exp(-2 * u[rounded])
             (top, up_share), (bottom, down_share) = (_maximum(side, u[of]) for side in (up, down))
             step = (top + bottom) / 255
             noise = step**2 * shares.sum()
             total += noise
-            np.add.at(falls, of, step**2 * shares)
+            np.add.at(falls, rounded, step**2 * shares)
             if noise:
                 np.add.at(grows, of, noise * (top * up_share + bottom * down_share) / (top + bottom))
         for of, kernel, power in self.kernels:
