@@ -92,10 +92,10 @@ def test_a_border_map_lets_scales_pass(randomize):
     y = layers.Conv2D(4, 3, padding="same", name="b")(layers.Conv2D(6, 1, name="a")(x))
     y = layers.Conv2D(2, 1, name="end")(layers.ReLU(name="relu")(y))
     folded = tfold.fold(uneven(keras.Model(x, y)), policy="always").model
-    assert [layer.name for layer in folded.layers if "border" in layer.name] == ["a-b_border"]
+    assert [op.name for op in folded.operations if "border" in op.name] == ["a-b_border"]
     result = tfold.equalize_channels(folded, IMAGES)
     assert result.channels == 4
-    assert [layer.name for layer in result.model.layers] == [layer.name for layer in folded.layers]
+    assert [op.name for op in result.model.operations] == [op.name for op in folded.operations]
     np.testing.assert_allclose(result.model(IMAGES), folded(IMAGES), rtol=1e-4, atol=1e-5 * np.abs(folded(IMAGES)).max())
 
 
