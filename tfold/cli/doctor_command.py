@@ -18,6 +18,7 @@ NEEDED = {
 # By their own names: an extra (pip install 'PACKAGE[extra]') works only where the package itself comes from an index.
 OPTIONAL = {
     "scikit-learn": "pip install scikit-learn (only for tfold demo)",
+    "tensorflow-model-optimization": "pip install tensorflow-model-optimization tf_keras (only for training in int8)",
     "matplotlib": "pip install matplotlib (only for pictures)",
     "jax": "pip install jax (only for training on Keras' JAX backend)",
     "torch": "pip install torch (only for training on Keras' torch backend)",

@@ -49,7 +49,8 @@ class Format:
 
         sets = {"int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
                 "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8}
-        integers = sets.get(self.name)
+        # Without samples the ranges are in the model; which ops get none is seen in the file.
+        integers = sets.get(self.name) if samples is not None else None
         converter.target_spec.supported_ops = [integers or tf.lite.OpsSet.TFLITE_BUILTINS]
         if integers and float_fallback:
             converter.target_spec.supported_ops.append(tf.lite.OpsSet.TFLITE_BUILTINS)
