@@ -5,7 +5,7 @@
 
 For each of base and folded: test accuracy in float (Keras), and of the int8 file by post-training quantisation, with
 the channels evened out before it, and after quantisation-aware training, in points below or above float. Trained
-networks are kept in the folder `--work`, and not trained again.
+networks are kept in the folder `--work`, and not trained again. dB: signal ÷ noise of the softmax on 1000 test images.
 """
 import argparse
 import json
@@ -40,9 +40,10 @@ def main():
     chosen.work.mkdir(parents=True, exist_ok=True)
     print(f"{data.name}: {len(data.x)} training, {len(data.x_test)} test images; seed {chosen.seed}", flush=True)
     rows = [measured(name, model, data, chosen) for name, model in trained(data, chosen).items()]
-    print(f"\n{'':<8} {'depth':>5} {'float':>8}" + "".join(f" {title:>22}" for title in WAYS))
+    print(f"\n{'':<8} {'depth':>5} {'float':>8}" + "".join(f" {title:>31}" for title in WAYS))
     for row in rows:
-        cells = "".join(f" {row[way]:>10.2%} {100 * (row[way] - row['float']):>+6.2f} pts" for way in WAYS)
+        cells = "".join(f" {row[way]:>10.2%} {100 * (row[way] - row['float']):>+6.2f} pts"
+                        f" {row.get(f'{way} dB', 0):>5.1f} dB" for way in WAYS)
         print(f"{row['network']:<8} {row['depth']:>5} {row['float']:>8.2%}{cells}")
     (chosen.work / "int8.json").write_text(json.dumps(rows, indent=2))
 
@@ -144,12 +145,12 @@ def measured(name, model, data, chosen):
     row = {"network": name, "depth": figures(capture(plain)).depth, "float": accuracy(model, data)}
 
     tfold.export(plain, path, "int8", samples, force=True)
-    row["post-training"] = file_accuracy(path, data)
+    row["post-training"], row["post-training dB"] = file_accuracy(path, data), decibels(plain, path, data)
 
     even = tfold.equalize_channels(plain, samples.as_model_takes_them(plain))
     print(f"{name}: {str(even).splitlines()[0]}", flush=True)
     tfold.export(even.model, path, "int8", samples, force=True)
-    row["equalised"] = file_accuracy(path, data)
+    row["equalised"], row["equalised dB"] = file_accuracy(path, data), decibels(even.model, path, data)
 
     aware = tfold.quantize_aware(even.model)
     import tf_keras
@@ -165,6 +166,11 @@ def file_accuracy(path, data):
     """Share of the test images that the file gets right."""
     (scores,) = run_tflite(path, data.x_test, timeout=600).values()
     return float((scores.argmax(-1) == data.y_test).mean())
+
+
+def decibels(model, path, data):
+    """Signal ÷ noise of the output, the softmax, on up to 1000 test images."""
+    return tfold.compare(model, [path], data.x_test, samples=1000, tolerance=9).with_keras[path].worst.decibels
 
 
 def fit(model, data, epochs, optimizer, rate, family=keras, **options):

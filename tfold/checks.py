@@ -13,6 +13,21 @@ def check_threshold(threshold):
         )
 
 
+def check_settled(graph, wanted):
+    """Raise `BadInputError` where α-activations are left in a graph.
+
+    Args:
+        graph: a `Graph`.
+        wanted: what is asked for: "A .tflite file is made of".
+    """
+    left = [node.label for node in graph if node.op == "alpha"]
+    if left:
+        raise BadInputError(
+            f"{wanted} a network without α-activations, which are for training. Received: {graph.name!r} with "
+            f"{len(left)} of them ({left[0]}, …). Fold the model first (tfold.fold), or settle them (tfold.settle)."
+        )
+
+
 def check_path(path):
     """Raise `BadInputError` unless `path` is something that names a file."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):

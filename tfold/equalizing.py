@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfold.checks import check_settled
 from tfold.comparison import to_numpy
 from tfold.errors import BadInputError, one_line
 from tfold.graph.build import build_with_tensors
@@ -30,7 +31,7 @@ class EqualizeResult:
     Args:
         model: the new model.
         channels, total: how many channels could be scaled, of how many.
-        gain: by how many decibels the noise of 8-bit quantisation falls, by the model that the scales are chosen by.
+        gain: by how many decibels the noise of 8-bit quantisation falls, as the scales were chosen by.
         verification: the comparison with the original.
     """
 
@@ -45,8 +46,8 @@ class EqualizeResult:
                 "verification": self.verification.to_json()}
 
     def __str__(self):
-        return (f"equalised {self.channels:,} of {self.total:,} channels; by its model the noise of 8-bit quantisation "
-                f"falls by {self.gain:.1f} dB\n{self.verification}")
+        return (f"equalised {self.channels:,} of {self.total:,} channels; the noise of 8-bit quantisation falls by an "
+                f"estimated {self.gain:.1f} dB\n{self.verification}")
 
 
 def equalize_channels(model, sample):
@@ -74,6 +75,7 @@ def equalize_channels(model, sample):
     Source: Nagel et al., Data-Free Quantization (arXiv 1906.04721), section 4.1; see `passes.equalize`.
     """
     graph = capture(model)
+    check_settled(graph, "What is evened out is")
     original = graph.copy()
     ranges = _ranges(model, graph, sample)
     absorb_border_map(graph)

@@ -46,14 +46,15 @@ def save_model(model, path, force=False, report=None):
         model: the model.
         path: the file.
         force: replace an existing file.
-        report: the fold's `Report`; it travels in the archive as tfold.json, which Keras does not look at.
+        report: the fold's `Report`, or its JSON; it travels in the archive as tfold.json, which Keras does not look at.
     """
     check_output(path, ".keras", force)
     with whole(path) as temporary:
         model.save(temporary)
         if report is not None:
             with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(REPORT, json.dumps({"version": 1, "report": report.to_json()}))
+                said = report if isinstance(report, dict) else report.to_json()
+                archive.writestr(REPORT, json.dumps({"version": 1, "report": said}))
 
 
 def load_report(path):
@@ -63,12 +64,14 @@ def load_report(path):
         path: a `.keras` file, or the document that `tfold fold --json` wrote.
 
     Returns:
-        dict, or None for a `.keras` file that `save_model` has not given one: fine-tuned and saved by Keras, say.
+        dict, or None for a model file that `save_model` has not given one: fine-tuned and saved by Keras, or an `.h5`.
 
     Raises:
         BadInputError: another kind of file, or a damaged one.
     """
     path = Path(path)
+    if path.suffix in LEGACY or (path.exists() and not path.is_file()):
+        return None
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -86,6 +89,27 @@ def load_report(path):
             f"Received: {path}, which has none that can be read ({one_line(error)[:-1]}). Leave it out, or fold again."
         ) from error
     return report
+
+
+def holds(path, name):
+    """Whether a model file's configuration names a class, before anything of it is made.
+
+    Args:
+        path: a `.keras` or `.h5` file; a damaged or foreign one holds nothing.
+        name: of the class, or a part of it.
+    """
+    if not Path(path).is_file():  # opening a pipe would wait for its other end
+        return False
+    try:
+        if Path(path).suffix in LEGACY:
+            import h5py
+
+            with h5py.File(path) as file:
+                return name in str(file.attrs.get("model_config", ""))
+        with zipfile.ZipFile(path) as archive:
+            return name.encode() in archive.read("config.json")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
 
 
 def _check_file(path):

@@ -48,10 +48,16 @@ class Ended:
             assert str(word) in self.err, (word, self.err)
 
 
-def environment(**changes):
+def user_environment(**changes):
     """This environment as a user has it who never heard of TensorFlow's variables."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "KERAS_", "CUDA_", "JAX_"))}
     return {**kept, "PYTHONWARNINGS": "", **changes}
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """A user's environment for a process: environment(TMPDIR=…)."""
+    return user_environment
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +67,7 @@ def process():
     def run(*words, env=None, code_for_python=None, **options):
         start = [sys.executable, "-m", "tfold"] if code_for_python is None else [sys.executable, "-c", code_for_python]
         done = subprocess.run(
-            [*start, *map(str, words)], env=environment(**(env or {})), timeout=120,
+            [*start, *map(str, words)], env=user_environment(**(env or {})), timeout=120,
             # Tests that were started in the background inherit that Ctrl-C is ignored.
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL,
                "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options},
@@ -95,7 +101,7 @@ def files(tmp_path_factory) -> Path:
     """A folder of models and of what is none (see make_models.py); tests write elsewhere."""
     folder = tmp_path_factory.mktemp("files")
     maker = Path(__file__).with_name("make_models.py")
-    made = subprocess.run([sys.executable, maker, folder], env=environment(), capture_output=True, text=True)
+    made = subprocess.run([sys.executable, maker, folder], env=user_environment(), capture_output=True, text=True)
     assert made.returncode == 0, made.stderr[-3000:]
     before = snapshot(folder)
     yield folder

@@ -9,13 +9,14 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import tfold
 
 layers = keras.layers
 
 MY_LAYERS = '''
-"""Layers of a user: one registered, one not, one that signals while it is saved, one that is random."""
+"""Layers of a user: registered, not, signalling while it is saved, random, of an op that TFLite has not."""
 import os
 import signal
 
@@ -50,6 +51,13 @@ class Dice(keras.layers.Layer):
         return x + keras.random.normal(keras.ops.shape(x))
 
 
+class Flexible(keras.layers.Layer):
+    def call(self, x):
+        import tensorflow as tf
+
+        return tf.linalg.cholesky(tf.linalg.diag(1.0 + x * x))
+
+
 class Whole(keras.Model):
     """A subclassed model."""
 
@@ -71,6 +79,11 @@ def small(channels=8):
     x = layers.Conv2D(channels, 1, name="project")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, layers.Dense(4, activation="softmax", name="head")(x), name="small")
+
+
+def two_inputs():
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    return keras.Model([a, b], layers.Add(name="sum")([a, b]), name="two")
 
 
 def with_layer(layer):
@@ -104,6 +117,19 @@ def main(folder):
     tfold.export(base, folder / "small.tflite")
     tfold.export(tfold.fold(base).model, folder / "folded.tflite")
 
+    # For quantisation: TensorFlow's converter leaves kernels of less than 1024 numbers as they are.
+    images = rng.uniform(-1, 1, (100, 12, 12, 3)).astype("float32")
+    np.savez(folder / "images.npz", x=images, y=np.arange(100) % 4)
+    wide = small(40)
+    wide.save(folder / "wide.keras")
+    for name in ("float32", "int8"):
+        tfold.export(wide, folder / f"{name}.tflite", name, images)
+    tfold.export(two_inputs(), folder / "two.tflite")
+    for number, pixels in enumerate(rng.integers(0, 256, (12, 14, 20, 3), "uint8")):
+        path = folder / "photos" / ("cats", "dogs")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(pixels).numpy())
+
     f_alpha = tfold.prefold(base, penalty=tfold.AlphaPenalty(strength=100.0))
     f_alpha.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     f_alpha.fit(np.ones((8, 12, 12, 3), "float32"), np.zeros(8), epochs=3, verbose=0)
@@ -111,6 +137,9 @@ def main(folder):
 
     for name in ("Registered", "Plain", "Signalled", "Dice"):
         with_layer(getattr(my_layers, name)()).save(folder / f"{name.lower()}.keras")
+    x = keras.Input((4,))
+    flexible = my_layers.Flexible(name="special")(layers.Dense(4, name="dense")(x))
+    keras.Model(x, flexible, name="flexible").save(folder / "flexible.keras")
     subclassed = my_layers.Whole(name="whole")
     subclassed(np.ones((1, 3)))
     subclassed.save(folder / "subclassed.keras")

@@ -24,8 +24,6 @@ BAD = {
     "bad-weights.keras": "weights must be whole",
     "other-weights.keras": "'conv'",
     "nan.keras": "NaN or infinity",
-    "small.tflite": "Start from the Keras model",
-    "cut.tflite": "Start from the Keras model",
 }
 
 
@@ -35,6 +33,22 @@ def test_one_sentence_and_nothing_written(here, files, tmp_path, unchanged, name
     assert name in said or name == "nan.keras"
     here("fold", files / name, "-o", tmp_path / "f.keras").refused(BAD[name])
     here("export", files / name, "-o", tmp_path / "f.tflite").refused(BAD[name])
+    unchanged()
+
+
+@pytest.mark.parametrize("name", ["small.tflite", "cut.tflite"])
+def test_a_tflite_file_is_for_inspect_alone(here, files, tmp_path, unchanged, name):
+    for command, output in (("fold", "f.keras"), ("export", "f.tflite")):
+        here(command, files / name, "-o", tmp_path / output).refused(name, "Start from the Keras model")
+    here("equalize", files / name, "-o", tmp_path / "e.keras", "--representative", files / "images.npz").refused(
+        name, "Start from the Keras model")
+    for command in ("parity", "losses"):
+        here(command, files / name, files / "small.tflite").refused(name, "Start from the Keras model")
+    ended = here("inspect", files / name)
+    if name == "small.tflite":
+        assert ended.code == 0
+    else:
+        ended.refused(name, "cut short or damaged")
     unchanged()
 
 
@@ -71,6 +85,9 @@ def test_bytes_changed_within_a_keras_file_are_refused_or_harmless(here, files, 
 def test_pipes_are_refused_not_waited_for(here, tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
     here("inspect", tmp_path / "pipe.keras").refused("a device or pipe")
+    os.mkfifo(tmp_path / "pipe.tflite")
+    for words in (["inspect"], ["bench"], ["parity", tmp_path / "m.keras"], ["losses", tmp_path / "m.keras"]):
+        here(*words, tmp_path / "pipe.tflite").refused("pipe.tflite, a device or pipe")
 
 
 def test_the_input_may_lie_where_nothing_can_be_written(here, files, tmp_path):

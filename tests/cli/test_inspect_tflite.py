@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfold.measure import available_runtimes
-from tfold.tflite.write import packed
 from tfold.tflite.schema import schema
+from tfold.tflite.write import packed
 
 
 def changed(source, path, change):

@@ -7,37 +7,48 @@ import signal
 
 import pytest
 
-COMMANDS = [("fold", ".keras"), ("export", ".tflite")]
+COMMANDS = [("fold", ".keras"), ("export", ".tflite"), ("equalize", ".keras")]
+
+
+@pytest.fixture
+def run(here, files):
+    """Runs a command with the options that it cannot do without: run("fold", model, "-o", …)."""
+
+    def run(command, *words):
+        more = ["--representative", files / "images.npz"] if command == "equalize" else []
+        return here(command, *words, *more)
+
+    return run
 
 
 @pytest.mark.parametrize("command, suffix", COMMANDS)
-def test_an_existing_output_needs_force(here, files, tmp_path, command, suffix):
+def test_an_existing_output_needs_force(run, files, tmp_path, command, suffix):
     output = tmp_path / f"out{suffix}"
     output.write_text("precious")
-    here(command, files / "small.keras", "-o", output).refused("not overwritten", "--force")
+    run(command, files / "small.keras", "-o", output).refused("not overwritten", "--force")
     assert output.read_text() == "precious"
-    assert here(command, files / "small.keras", "-o", output, "--force").code == 0
+    assert run(command, files / "small.keras", "-o", output, "--force").code == 0
     assert output.stat().st_size > 1000
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
 @pytest.mark.parametrize("command, suffix", COMMANDS)
-def test_an_existing_output_survives_a_run_that_fails(here, files, tmp_path, command, suffix):
+def test_an_existing_output_survives_a_run_that_fails(run, files, tmp_path, command, suffix):
     output = tmp_path / f"out{suffix}"
     output.write_text("precious")
     for name in ("text.keras", "nan.keras", "chaotic.keras"):
-        assert here(command, files / name, "-o", output, "--force").code in (1, 3)
+        assert run(command, files / name, "-o", output, "--force").code in (1, 3)
         assert output.read_text() == "precious"
         assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
 @pytest.mark.parametrize("command, suffix", COMMANDS)
-def test_outputs_that_cannot_be_are_refused_before_the_work(here, files, tmp_path, unchanged, command, suffix):
+def test_outputs_that_cannot_be_are_refused_before_the_work(run, files, tmp_path, unchanged, command, suffix):
     source = files / "missing.keras"  # which nobody has looked for yet
-    here(command, source, "-o", tmp_path / "none" / f"f{suffix}").refused("folder must exist", "mkdir -p")
-    here(command, source, "-o", tmp_path / "f.h5").refused(f"The output is a {suffix} file", f"f{suffix}")
-    here(command, source, "-o", tmp_path / "f").refused(f"f{suffix}")
-    here(command, source, "-o", tmp_path).refused("a directory")
+    run(command, source, "-o", tmp_path / "none" / f"f{suffix}").refused("folder must exist", "mkdir -p")
+    run(command, source, "-o", tmp_path / "f.h5").refused(f"The output is a {suffix} file", f"f{suffix}")
+    run(command, source, "-o", tmp_path / "f").refused(f"f{suffix}")
+    run(command, source, "-o", tmp_path).refused("a directory")
     unchanged()
 
 
@@ -48,12 +59,13 @@ def test_a_folder_that_is_read_only(here, files, tmp_path):
     tmp_path.chmod(0o700)
 
 
-def test_the_input_is_never_overwritten(here, files, tmp_path):
+def test_the_input_is_never_overwritten(run, files, tmp_path):
     shutil.copy(files / "small.keras", tmp_path / "m.keras")
     (tmp_path / "link.keras").symlink_to("m.keras")
     before = (tmp_path / "m.keras").read_bytes()
     for output in (tmp_path / "m.keras", tmp_path / "link.keras"):
-        here("fold", tmp_path / "m.keras", "-o", output, "--force").refused("input is never overwritten")
+        for command in ("fold", "equalize"):
+            run(command, tmp_path / "m.keras", "-o", output, "--force").refused("input is never overwritten")
     assert (tmp_path / "m.keras").read_bytes() == before
 
 

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import os
 import re
 import struct
 import zipfile
@@ -117,6 +118,19 @@ def test_what_is_no_tflite_file_is_named(models, tmp_path):
     assert "not found" in refusal("a\0b")
     with pytest.raises(BadInputError, match="UTF-8.*udcff"):
         check_tflite(tmp_path / "\udcff.tflite")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, link):
+    """Opening a pipe would wait for a writer that never comes."""
+    path = tmp_path / "pipe.tflite"
+    os.mkfifo(path)
+    if link:
+        path = tmp_path / "link.tflite"
+        path.symlink_to("pipe.tflite")
+    for each in (path, Path(os.devnull)):
+        with pytest.raises(BadInputError, match=re.escape(f"Received: {each}, a device or pipe")):
+            check_tflite(each)
 
 
 # The schema here against the one that ai-edge-litert ships, read as text: importing it would load its library.

@@ -96,7 +96,8 @@ def test_a_border_map_lets_scales_pass(randomize):
     result = tfold.equalize_channels(folded, IMAGES)
     assert result.channels == 4
     assert [op.name for op in result.model.operations] == [op.name for op in folded.operations]
-    np.testing.assert_allclose(result.model(IMAGES), folded(IMAGES), rtol=1e-4, atol=1e-5 * np.abs(folded(IMAGES)).max())
+    expected = folded(IMAGES)
+    np.testing.assert_allclose(result.model(IMAGES), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("shape, expected", [((1, 8, 8, 3), "opaque"), ((8, 8, 3), "opaque"), ((8, 1, 3), None),

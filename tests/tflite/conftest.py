@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfold.measure import check_tflite
-from tfold.tflite.write import packed
 from tfold.tflite.schema import schema
+from tfold.tflite.write import packed
 
 
 class HandMade:

@@ -5,6 +5,7 @@ With `--json`, stdout holds one JSON document and nothing else; progress and tex
 import functools
 import json
 import logging
+import math
 import os
 import shlex
 import sys
@@ -62,8 +63,15 @@ class Scale(click.ParamType):
         return low, high
 
 
+def _check_number(context, param, value):
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"A number from 0 on. Received: {value}.")
+    return value
+
+
 tolerance_option = click.option(
-    "--tolerance", type=click.FloatRange(0), help="Allowed difference from Keras, relative to the largest output.")
+    "--tolerance", type=click.FloatRange(0), callback=_check_number,
+    help="Allowed difference from Keras, relative to the largest output.")
 
 
 def model_options(command):
@@ -215,4 +223,8 @@ def load(path, allow_unsafe, custom_objects):
     import_keras()
     from tfold import loading
 
+    if loading.holds(path, "QuantizeWrapper"):  # a quantisation-aware model, of tf_keras
+        from tfold.tflite.quantize_aware import load_quantize_aware
+
+        return load_quantize_aware(path)
     return loading.load_model(path, allow_unsafe, custom_objects)

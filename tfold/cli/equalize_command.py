@@ -14,20 +14,20 @@ from tfold.cli import common
 @common.force_option
 @common.json_option
 @common.reported
-def equalize_command(model, output, representative, samples, scale, resize, allow_unsafe, custom_objects, force, as_json):
+def equalize_command(model, output, representative, allow_unsafe, custom_objects, force, as_json, **reading):
     """Even out the ranges of MODEL's channels before int8, without changing what it computes.
 
-    Quantisation rounds a tensor in steps that its widest channel makes. Scales that ReLU, additions and pooling let pass
-    are chosen so that the noise of 8 bits is least. Do it after folding and before tfold export --quantize int8.
+    Quantisation rounds a tensor in steps whose size its widest channel decides. Scales that ReLU, additions and pooling
+    let pass are chosen so that the noise of 8 bits is least. Do it after folding, before tfold export --quantize int8.
     """
     from tfold.files import check_output
 
     check_output(output, ".keras", force, source=model)
     source = common.load(model, allow_unsafe, custom_objects)
     from tfold import equalizing, loading
-    from tfold.tflite.convert import representative_samples
+    from tfold.tflite.model_samples import representative_samples
 
-    data = representative_samples(source, representative, samples, scale, resize)
+    data = representative_samples(source, representative, **reading)
     done = equalizing.equalize_channels(source, data.as_model_takes_them(source))
     loading.save_model(done.model, output, force, loading.load_report(model))
     common.write_json("equalize", {"input": model, "output": output, "warnings": list(data.warnings), **done.to_json()})
@@ -36,6 +36,7 @@ def equalize_command(model, output, representative, samples, scale, resize, allo
     common.say(str(done), as_json)
     needed = common.model_words(allow_unsafe, custom_objects)
     exported = common.path_word(Path(output).with_suffix(".tflite"))
-    next_step = common.command_line("tfold", "export", common.path_word(output), "-o", exported, "--quantize", "int8",
-                                    *common.data_words("--representative", representative, samples, scale, resize), *needed)
+    data_words = common.data_words("--representative", representative, **reading)
+    next_step = common.command_line(
+        "tfold", "export", common.path_word(output), "-o", exported, "--quantize", "int8", *data_words, *needed)
     common.say(f"wrote {output}; next: {next_step}", as_json)

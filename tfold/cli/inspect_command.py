@@ -2,9 +2,9 @@
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from tfold.cli import common
+from tfold.cli.given import refuse
 
 OF_KERAS = ("graph", "threshold", "policy", "border", "allow_unsafe", "custom_objects")
 OF_TFLITE = ("runtime",)
@@ -34,12 +34,12 @@ def inspect_command(model, as_json, runtime, **options):
     XNNPACK runs, and the arithmetic with constants that is left; the other options are for Keras models.
     """
     if _is_tflite(Path(model)):
-        _refuse(OF_KERAS, "a Keras model", f"{model}, a .tflite file, whose layers are fixed")
+        refuse(OF_KERAS, f"a Keras model; {model} is a .tflite file, whose layers are fixed")
         from tfold.cli.inspect_tflite import inspect_tflite
 
         inspect_tflite(model, runtime, as_json)
     else:
-        _refuse(OF_TFLITE, "a .tflite file", model)
+        refuse(OF_TFLITE, f"a .tflite file; {model} is none")
         _inspect_keras(model, as_json, **options)
 
 
@@ -83,12 +83,3 @@ def _is_tflite(path):
             return file.read(8)[4:] == b"TFL3"
     except OSError:  # whoever loads it explains it
         return False
-
-
-def _refuse(names, wanted, received):
-    """A usage error for options that were given and mean nothing here: they would silently do nothing."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} is for {wanted}. Received: {received}. Leave {option} out.")

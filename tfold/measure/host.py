@@ -12,12 +12,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 
 from tfold.errors import BadInputError
+from tfold.files import scratch
 from tfold.measure.errors import RuntimeNotFoundError, UnsupportedModelError, WorkerCrashError, WorkerTimeoutError
 from tfold.measure.runtimes import RUNTIMES, resolve
 from tfold.measure.tflite_file import TFLiteFile
@@ -28,6 +29,9 @@ _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 
 class Worker:
     """A runtime in a fresh process of its own; a context manager that ends the process.
+
+    Where we are killed ourselves, the process ends by itself when its stdin does, once it has answered what it was
+    asked; and the files by which arrays are handed over go with the next run (see `tfold.files`).
 
     Args:
         runtime: a key of `RUNTIMES`.
@@ -43,6 +47,8 @@ class Worker:
         self.runtime = runtime
         self.timeout = timeout
         self._doing = "starting"
+        self._open = ExitStack()
+        self._folder: Path | None = None  # for arrays; most workers only measure, and need none
 
     def __enter__(self) -> Worker:
         resolve(self.runtime)
@@ -70,6 +76,8 @@ class Worker:
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             with suppress(OSError):  # what was still to be flushed to a dead process
                 stream.close()
+        self._open.close()
+        self._folder = None
 
     def load(self, file: TFLiteFile, threads: int = 1, all_tensors: bool = False) -> None:
         """Loads the model. Raises: UnsupportedModelError, WorkerCrashError.
@@ -113,12 +121,16 @@ class Worker:
         arrays = [np.asarray(array) for array in (inputs.values() if names is not None else inputs)]
         if any(array.dtype.hasobject for array in arrays):
             raise BadInputError("Inputs are arrays of numbers. Received: Python objects. Convert them with numpy.")
-        with tempfile.TemporaryDirectory() as folder:
-            there, back = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
+        self._folder = self._folder or self._open.enter_context(scratch())
+        there, back = self._folder / "in.npz", self._folder / "out.npz"
+        try:
             np.savez(there, *arrays)
-            answer = self._ask(do, inputs=there, names=names, outputs=back, **fields)
+            answer = self._ask(do, inputs=str(there), names=names, outputs=str(back), **fields)
             with np.load(back, allow_pickle=False) as file:
                 return answer, [file[f"arr_{index}"] for index in range(len(file.files))]
+        finally:  # they may be large, and a worker lives long
+            there.unlink(missing_ok=True)
+            back.unlink(missing_ok=True)
 
     def _ask(self, do: str, timeout: float | None = None, **fields) -> dict:
         try:

@@ -47,7 +47,7 @@ def check_tflite(path: str | os.PathLike) -> TFLiteFile:
         TFLiteFile: what the walk learnt.
 
     Raises:
-        BadInputError: no such file, a directory, an empty file, another format, or a file cut short.
+        BadInputError: no such file, a directory or pipe, an empty file, another format, or a file cut short.
 
     Examples:
         check_tflite("model.tflite").custom_ops     # () — builtins only
@@ -62,6 +62,9 @@ def check_tflite(path: str | os.PathLike) -> TFLiteFile:
             raise BadInputError(f"A model to run is one .tflite file. Received: {path}, a directory. {_EXPORT}")
         if not path.exists():
             raise BadInputError(f"A model to run must exist. Received: {path}, not found. Check the path. {_EXPORT}")
+        if not path.is_file():  # opening a pipe would wait until somebody writes to it
+            raise BadInputError(
+                f"A model to run is one .tflite file. Received: {path}, a device or pipe. Save it to a file first.")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
@@ -69,8 +72,8 @@ def check_tflite(path: str | os.PathLike) -> TFLiteFile:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return TFLiteFile(path, size, _walk(path, data))
     except OSError as error:
-        raise BadInputError(f"A model to run must be readable. Received: {path}: {error.strerror}.") from None
-
+        raise BadInputError(
+            f"A model to run must be readable. Received: {path}: {error.strerror}. Check its permissions.") from None
 
 
 def _walk(path: Path, data: mmap.mmap) -> tuple[str, ...]:

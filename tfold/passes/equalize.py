@@ -8,7 +8,7 @@ the layers' outputs, relative to their signals, is
 
     Σ_tensors  (step of t)² · Σ_c A_c·e^(−2u_c)    +    Σ_kernels  Σ_o (step of output o)² · Σ_c P_c·e^(2u_c)
 
-    step of t          (max_c hi_c·e^u_c + max_c lo_c·e^u_c) / 255          hi, lo: how far the channel goes up and down;
+    step of t          (max_c hi_c·e^u_c + max_c lo_c·e^u_c) / 255      hi, lo: how far the channel goes up and down;
                         over all tensors that an int8 file stores in steps of one size (what a concatenation joins)
     step of output o    max_c |W_co|·e^(−u_c) / 127
     A_c                what the readers of channel c make of noise in it: Σ W_c² ÷ their signal

@@ -4,6 +4,7 @@
       └─────── int8.tflite          what quantisation costs: Keras computes in floats
                int8.tflite ──── float32.tflite     the same, by the same runtime
 """
+import math
 from dataclasses import dataclass
 
 from tfold.tflite.contents import read
@@ -74,11 +75,13 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
 
     >>> print(tfold.compare(model, ["float32.tflite", "int8.tflite"], "test.npz"))
     """
-    formats = {path: quantization(read(path)).format for path in paths}
+    contents = {path: read(path) for path in paths}
+    formats = {path: quantization(each).format for path, each in contents.items()}
+    batch = math.lcm(*(each.tensors[each.inputs[0]].shape[0] for each in contents.values()))
     data = None if data is None else representative_samples(
         model, data, samples, scale, resize, calibrates=False)
-    inputs, source = compared_inputs(model, None, data, 1, most=None if data is None else data.count)
-    labels = None if data is None else data.labels
+    inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
+    labels = data.labels[: len(inputs[0])] if data is not None and data.labels is not None else None
     floats = next((path for path, form in formats.items() if form == "float32"), None)
     with_keras, with_float = {}, {}
     for path, form in formats.items():

@@ -105,8 +105,6 @@ def read(path: str | os.PathLike) -> Contents:
         [op.kind for op in read("model.tflite").ops]    # ["CONV_2D", "FULLY_CONNECTED", "SOFTMAX"]
     """
     check_path(path)
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # waiting for it could take ages
-        raise BadInputError(f"A .tflite file is a file. Received: {path}, a device or pipe. Save it to a file first.")
     file = check_tflite(path)
     with open(file.path, "rb") as opened:
         data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from tfold.checks import check_settled
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.files import check_output, whole
 from tfold.graph.capture import capture
@@ -122,6 +123,9 @@ def export(
         labels = data.labels[: len(inputs[0])] if data and data.labels is not None and sample is None else None
         warnings, foreign = list(data.warnings if data else ()), check_tflite(temporary).custom_ops
         warnings += _float_ops(model, format, temporary, float_fallback)
+        if format.name == "dynamic" and quantization(read(temporary)).format != "dynamic":
+            warnings.append(
+                "Nothing was quantised: the converter leaves kernels of fewer than 1024 numbers as they are.")
         if foreign:
             found = None
             warnings.append(f"The file was not compared with Keras: it has {', '.join(foreign)}, and no runtime on "
@@ -159,7 +163,8 @@ def _check_batch(batch):
 
 def _samples(model, format, source, samples, scale, resize, has_ranges):
     if source is not None:
-        return representative_samples(model, source, samples, scale, resize, calibrates=not has_ranges)
+        calibrates = format.needs_samples and not has_ranges
+        return representative_samples(model, source, samples, scale, resize, calibrates=calibrates)
     if format.needs_samples and not has_ranges:
         raise BadInputError(
             f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "
@@ -171,12 +176,7 @@ def _samples(model, format, source, samples, scale, resize, has_ranges):
 def _traced(model, batch):
     """The `Trace`, and the model that the file is compared with: of mixed precision, its float32 twin."""
     graph = capture(model)
-    left = [node.label for node in graph if node.op == "alpha"]
-    if left:
-        raise BadInputError(
-            f"α-activations are for training. Received: {model.name!r} with {len(left)} of them ({left[0]}, …). "
-            "Fold the model first (tfold.fold), or settle them (tfold.settle)."
-        )
+    check_settled(graph, "A .tflite file is made of")
     with_batch(graph, batch)
     is_mixed = any(node.dtype in OTHER_FLOATS for node in graph)
     try:

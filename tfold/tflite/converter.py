@@ -31,6 +31,7 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
         with quiet(), _without_advice():
             # Of a function, not of the model: that way needs a SavedModel on disk, and takes five times as long.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function])
+            converter.experimental_lower_to_saved_model = False  # nor a folder for one
             format.configure(converter, input_type, output_type, samples, float_fallback, select_tf_ops)
             if format.name == "int8" and samples is not None:
                 return _quantized(converter, input_type, output_type, samples)

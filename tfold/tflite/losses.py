@@ -166,9 +166,11 @@ def _pairs(exact, rounded):
     pairs = {tensor.index: names[tensor.name] for tensor in rounded.tensors
              if tensor.name in names and not tensor.is_constant and tensor.shape == names[tensor.name].shape}
     for op in rounded.ops:  # what is converted at the ends has names of its own
-        if op.kind == "QUANTIZE" and op.inputs[0] in pairs:
+        if op.kind not in ("QUANTIZE", "DEQUANTIZE") or rounded.tensors[op.inputs[0]].is_constant:
+            continue
+        if op.inputs[0] in pairs:
             pairs.setdefault(op.outputs[0], pairs[op.inputs[0]])
-        elif op.kind == "DEQUANTIZE" and op.outputs[0] in pairs and not rounded.tensors[op.inputs[0]].is_constant:
+        elif op.outputs[0] in pairs:
             pairs.setdefault(op.inputs[0], pairs[op.outputs[0]])
     return pairs
 

@@ -51,7 +51,12 @@ def compared_inputs(model, sample, data, batch, most=COMPARED):
                 f"sample= is an input as the model takes it. Received: one that {model.name!r} does not: "
                 f"{one_line(error)}"
             ) from error
-    if data is not None and data.count >= step:
+    if data is not None and data.count < step:
+        raise BadInputError(
+            f"So many samples as the networks take at a time are compared. Received: {data.source} with {data.count}, "
+            f"and networks that take {step}. Pass more."
+        )
+    if data is not None:
         count = max(step, min(most, data.count) // step * step)
         return list(data.take(count).inputs.values()), data.source
     inputs = input_tensors(model, random_input(model, batch=max(step, RANDOM // step * step)))

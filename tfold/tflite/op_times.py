@@ -16,12 +16,12 @@ found 4 to 6 % more than this in MobileNetV2 (float32, at 96 and 224 pixels).
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfold.errors import BadInputError, TfoldError
+from tfold.files import scratch
 from tfold.measure.errors import WorkerCrashError, WorkerTimeoutError
 from tfold.measure.host import TIMEOUT_S, Worker
 from tfold.measure.run import check_threads
@@ -114,8 +114,8 @@ def op_times(
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         raise BadInputError(f"rounds is a whole number, at least 1. Received: rounds={rounds!r}. Use rounds=3.")
     contents = read(path)
-    with tempfile.TemporaryDirectory() as folder:
-        files, key_of = _files(contents, Path(folder))
+    with scratch() as folder:
+        files, key_of = _files(contents, folder)
         timing = _Timing(runtime, threads, min_time, timeout, progress, rounds * len(files), files[WHOLE])
         for number in range(rounds):
             timing.round(files if number % 2 == 0 else dict(reversed(files.items())))
