@@ -60,8 +60,8 @@ def quantize_aware(model):
     check_stripped(model)
     if any(_tfmot_classes(layer) & {"QuantizeWrapper", "QuantizeAnnotate"} for layer in parts(model)):
         raise BadInputError(
-            f"A network is made quantisation-aware once. Received: {model.name!r}, which TFMOT has wrapped already. Pass "
-            "the network that it was made of."
+            f"A network is made quantisation-aware once. Received: {model.name!r}, which TFMOT has wrapped already. "
+            "Pass the network that it was made of."
         )
     # TFMOT is imported here and not before: most people have none.
     from tfold.tflite.qat_build import quantized
