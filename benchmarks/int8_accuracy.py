@@ -194,9 +194,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="an .npz with x_train, y_train, x_test, y_test")
     parser.add_argument("--work", type=Path, default=Path("int8-accuracy"), help="where trained networks are kept")
-    parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=[20, 10, 15, 5],
+    parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=[20, 10, 15, 3],
                         help="of base, α, folded, QAT")
-    parser.add_argument("--rate", type=float, default=1e-4, help="QAT's learning rate")
+    parser.add_argument("--rate", type=float, default=3e-5, help="QAT's learning rate")
     parser.add_argument("--strength", type=float, default=1.0, help="λ_c")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

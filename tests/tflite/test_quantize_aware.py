@@ -94,6 +94,8 @@ def test_in_a_process_of_keras_3():
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     with pytest.raises(tfold.BadInputError, match="quantisation-aware once. Received: 'small'"):
         quantize_aware(aware)
+    with pytest.raises(tfold.BadInputError, match="folded before it is made quantisation-aware. Received: 'small'"):
+        tfold.fold(aware)
 
 
 def with_alpha():

@@ -15,6 +15,7 @@ from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.read_affine import constant_map
 from tfold.graph.read_layer import read_layer
 from tfold.graph.step import Step, numpy
+from tfold.graph.tfmot import check_unwrapped
 
 
 def capture(model):
@@ -35,6 +36,7 @@ def capture(model):
     >>> [node.op for node in capture(model)]
     ['input', 'linear', 'activation']
     """
+    check_unwrapped(model)
     family = family_of(model)
     read = (calls if family is KERAS else legacy_calls).read_calls(model)
     _check_finite(model)

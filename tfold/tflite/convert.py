@@ -13,6 +13,7 @@ from tfold.files import check_output, whole
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
+from tfold.graph.tfmot import is_quantize_aware
 from tfold.measure import check_tflite
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
@@ -22,7 +23,6 @@ from tfold.tflite.formats import check_type, format_named
 from tfold.tflite.model_samples import compared_inputs, representative_samples
 from tfold.tflite.parity import Parity, parity
 from tfold.tflite.qat_trace import concrete
-from tfold.tflite.quantize_aware import is_quantize_aware
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import trace
 

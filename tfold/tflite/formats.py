@@ -3,9 +3,11 @@
     format      weights                 between the ops     needs samples
     float32     float32                 float32             no
     float16     float16                 float32             no              half the size
-    dynamic     int8, per channel       float32             no              a quarter of the size
+    dynamic     int8, per channel*      float32             no              a quarter of the size
     int8        int8, per channel       int8                yes             integers from end to end
     int16       int8, per channel       int16               yes             slow: few runtimes have fast kernels for it
+
+* dense layers apart.
 
 `tolerance` is how far the file's outputs may lie from Keras', relative to the largest output: what rounding makes of a
 sound network stays far below it, a broken one lies above.
@@ -58,6 +60,9 @@ class Format:
             converter.target_spec.supported_ops.append(tf.lite.OpsSet.SELECT_TF_OPS)
         if self.name != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if self.name == "dynamic":
+            # One scale for a dense kernel: of one for each channel, tflite-runtime 2.14 and its like know nothing.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         if self.name == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if samples is not None:

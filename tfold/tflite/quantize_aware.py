@@ -20,11 +20,9 @@ from tfold.errors import BadInputError, one_line
 from tfold.graph.build import build
 from tfold.graph.capture import capture
 from tfold.graph.legacy_calls import read_calls
+from tfold.graph.tfmot import is_quantize_aware, tfmot_classes
 from tfold.graph.walls import parts
 from tfold.tflite.qat_installed import check_installed
-
-_STRIP = {"PruneLowMagnitude": "tfmot.sparsity.keras.strip_pruning(model)",
-          "ClusterWeights": "tfmot.clustering.keras.strip_clustering(model)"}
 
 
 def quantize_aware(model):
@@ -57,8 +55,7 @@ def quantize_aware(model):
     >>> tfold.export(model, "int8.tflite", quantize="int8")
     """
     check_installed()
-    check_stripped(model)
-    if any(_tfmot_classes(layer) & {"QuantizeWrapper", "QuantizeAnnotate"} for layer in parts(model)):
+    if any(tfmot_classes(layer) & {"QuantizeWrapper", "QuantizeAnnotate"} for layer in parts(model)):
         raise BadInputError(
             f"A network is made quantisation-aware once. Received: {model.name!r}, which TFMOT has wrapped already. "
             "Pass the network that it was made of."
@@ -76,11 +73,6 @@ def quantize_aware(model):
             f"{len(floats)} layer{'s' * (len(floats) > 1)} of {model.name!r} will compute in floats in the int8 file: "
             + ", ".join(f"{name} ({why})" for name, why in floats.items()), stacklevel=2)
     return made
-
-
-def is_quantize_aware(model):
-    """Whether a model has layers that TFMOT has wrapped for quantisation-aware training."""
-    return any("QuantizeWrapper" in _tfmot_classes(layer) for layer in parts(model))
 
 
 def not_quantized(model):
@@ -101,7 +93,7 @@ def not_quantized(model):
 
     found = {}
     for call in read_calls(model).calls:
-        own = replace(call, op=call.op.layer) if "QuantizeWrapper" in _tfmot_classes(call.op) else call
+        own = replace(call, op=call.op.layer) if "QuantizeWrapper" in tfmot_classes(call.op) else call
         if kind(own) == "float":
             found[call.name] = f"{title(own.op)} has no int8 form that tfold knows"
     return found
@@ -141,19 +133,3 @@ def load_quantize_aware(path):
             "it with tf_keras.models.load_model, and pass the model to tfold.quantize_aware."
         )
     return model
-
-
-def check_stripped(model):
-    """Raise `BadInputError` where TFMOT's pruning or clustering still stands around a model's layers."""
-    for layer in parts(model):
-        for name in _tfmot_classes(layer) & _STRIP.keys():
-            raise BadInputError(
-                f"A network is pruned or clustered first, and stripped of that then. Received: {layer.name!r} "
-                f"({name}). Strip it: model = {_STRIP[name]}"
-            )
-
-
-def _tfmot_classes(layer):
-    """Names of the classes of TFMOT that a layer is an instance of."""
-    package = "tensorflow_model_optimization."
-    return {kind.__name__ for kind in type(layer).__mro__ if kind.__module__.startswith(package)}
