@@ -84,9 +84,13 @@ def fold_plan(model, threshold=0.9, policy="latency", border="exact"):
     """The `Report` that `fold` would give, without making a model: what would fold, what would not and why."""
     graph, report = capture(model), Report()
     report.before = figures(graph)
-    passes.run(passes.SETTLING_PASSES + passes.ALL_PASSES, graph, report, _options(threshold, policy, border))
+    options = _options(threshold, policy, border)
+    passes.run(passes.SETTLING_PASSES, graph, report, options)
+    original = graph.copy()
+    passes.run(passes.ALL_PASSES, graph, report, options)
     report.after = figures(graph)
     report.homes = homes(graph, names_in(graph))
+    report.ranges = merged_ranges(original, graph)
     return report
 
 
