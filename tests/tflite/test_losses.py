@@ -61,6 +61,20 @@ def test_the_table_is_cut_where_asked(model, file):
     assert found.table(2).splitlines()[1].startswith(found.worst[0].name)
 
 
+def test_merged_layers_are_found_under_their_names(tmp_path):
+    """The file calls them a+b, Keras a-b."""
+    x = keras.Input((8, 8, 3), name="image")
+    y = layers.Conv2D(4, 1, name="b")(layers.Conv2D(8, 3, name="a")(x))
+    y = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu")(y))
+    result = tfold.fold(keras.Model(x, y), policy="always")
+    path = tmp_path / "m.tflite"
+    for report, name in ((None, "a-b;relu"), (result.report, "a+b;relu")):
+        tfold.export(result.model, path, "int8", IMAGES, report=report, force=True)
+        found = tfold.layer_losses(result.model, path, IMAGES, samples=10)
+        assert [each.name for each in found.layers] == ["image/QUANTIZE", name, "pool/MEAN"]
+        assert max(each.lost for each in found.layers[1:]) < 20
+
+
 def test_dynamic_files_have_losses_too(model, tmp_path):
     wide = keras.Sequential([keras.Input((8,)), layers.Dense(256, "relu", name="a"), layers.Dense(64, name="b")])
     done = tfold.export(wide, tmp_path / "m.tflite", "dynamic")

@@ -3,6 +3,7 @@ from tfold.files import whole
 
 ROW = 0.22  # inches
 LONGEST = 60
+FIRST = 60  # decibels: more is lost only where exact numbers are rounded for the first time
 
 
 def draw(layers, path, title="signal ÷ quantisation noise"):
@@ -17,14 +18,14 @@ def draw(layers, path, title="signal ÷ quantisation noise"):
     from matplotlib.figure import Figure
 
     names = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST:]}" for name, _, _ in layers]
-    lost = [max(0.0, each) for _, _, each in layers]
+    lost = [each if 0 < each < FIRST else 0.0 for _, _, each in layers]
     colours = colormaps["YlOrRd"]([each / (max(lost) or 1.0) for each in lost])
     figure = Figure(figsize=(10, 1.2 + ROW * len(layers)), layout="constrained")
     axes = figure.subplots()
     bars = [decibels for _, decibels, _ in layers]
     axes.barh(range(len(layers)), bars, color=colours, edgecolor="grey", linewidth=0.4)
     axes.set_yticks(range(len(layers)), names, fontsize=7)
-    for row, (_, decibels, own) in enumerate(layers):
+    for row, ((_, decibels, _), own) in enumerate(zip(layers, lost, strict=True)):
         text = f" {decibels:.1f}" + (f"  (−{own:.1f} here)" if own >= 0.5 else "")
         axes.text(decibels, row, text, va="center", fontsize=6)
     axes.invert_yaxis()

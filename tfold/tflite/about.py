@@ -27,6 +27,7 @@ def about(model, format, report=None, samples=None):
         said["fold"] = {"sha256": digest(report)}
         if report.get("before") and report.get("after"):
             said["fold"]["depth"] = [report["before"]["depth"], report["after"]["depth"]]
+        said["fold"]["called"] = called(report)
     if format.needs_samples and samples is not None:
         said["calibrated_on"] = samples.count
     return said
@@ -60,7 +61,8 @@ def called(report):
     parts = {}
     for old, home in (as_json(report)["homes"] if report is not None else {}).items():
         parts.setdefault(home, []).append(old)
-    return {home: label for home, olds in parts.items() if (label := _merged(home, olds)) != home}
+    merged = {home: label for home, olds in parts.items() if (label := _merged(home, olds)) != home}
+    return merged | {f"{home}_border": f"{label}_border" for home, label in merged.items()}  # its border map, if any
 
 
 def _merged(home, olds):

@@ -8,6 +8,7 @@
 The tensors are the runtime's own (`experimental_preserve_all_tensors`); a tensor has the same name in both files.
 """
 import json
+import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -111,23 +112,41 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
             f"What quantisation costs is seen in a quantised file. Received: {path}, a {found.format} file. "
             "Export one: quantize='int8' (--quantize int8)."
         )
-    _check_same_weights(model, contents)
+    said = _said(contents)
+    _check_same_weights(model, contents, said)
     data = None if data is None else representative_samples(
         model, data, samples, scale, resize, calibrates=False)
     batch = contents.tensors[contents.inputs[0]].shape[0]
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     with scratch() as folder:
         reference = export(model, folder / "float32.tflite", batch=batch, tolerance=float("inf")).path
-        layers = _compared(read(reference), contents, dict(zip(input_names(model), inputs, strict=True)))
+        layers = _compared(
+            read(reference), contents, dict(zip(input_names(model), inputs, strict=True)), _renaming(said))
     return Losses(layers, len(inputs[0]), source, data.warnings if data else ())
 
 
-def _check_same_weights(model, contents):
-    said = contents.metadata.get(METADATA)
+def _said(contents):
+    """What `tfold.export` wrote into the file about itself; {} where it did not."""
     try:
-        weights = json.loads(said)["weights_sha256"] if said else None
-    except (ValueError, KeyError, TypeError):
-        weights = None
+        said = json.loads(contents.metadata.get(METADATA, b"{}"))
+    except ValueError:
+        said = {}
+    return said if isinstance(said, dict) else {}
+
+
+def _renaming(said):
+    """Function from a tensor's name in an export without the fold's report to its name in this file: "a-b" → "a+b"."""
+    fold = said.get("fold") or {}
+    called = fold.get("called") or {}
+    if not called:
+        return lambda name: name
+    longest_first = sorted(map(re.escape, called), key=len, reverse=True)
+    whole_names = re.compile(rf"(?:(?<=^)|(?<=;))({'|'.join(longest_first)})(?=$|;|/)")
+    return lambda name: whole_names.sub(lambda found: called[found[1]], name)
+
+
+def _check_same_weights(model, contents, said):
+    weights = said.get("weights_sha256")
     if weights != digest_of_weights(model):
         which = "does not say what it was made of" if weights is None else "was made of other weights"
         raise BadInputError(
@@ -137,9 +156,9 @@ def _check_same_weights(model, contents):
         )
 
 
-def _compared(exact, rounded, inputs):
+def _compared(exact, rounded, inputs, renamed):
     """The losses of the ops whose outputs both files have."""
-    pairs = _pairs(exact, rounded)
+    pairs = _pairs(exact, rounded, renamed)
     sums = {index: _Sums() for index in pairs}
     runs = (_runs(file, inputs, indices) for file, indices in (
         (exact, [tensor.index for tensor in pairs.values()]), (rounded, list(pairs))))
@@ -160,9 +179,9 @@ def _compared(exact, rounded, inputs):
     return tuple(layers)
 
 
-def _pairs(exact, rounded):
+def _pairs(exact, rounded, renamed):
     """Index of each tensor of the quantised file that the float file has as well → the float file's tensor."""
-    names = {tensor.name: tensor for tensor in exact.tensors if not tensor.is_constant}
+    names = {renamed(tensor.name): tensor for tensor in exact.tensors if not tensor.is_constant}
     pairs = {tensor.index: names[tensor.name] for tensor in rounded.tensors
              if tensor.name in names and not tensor.is_constant and tensor.shape == names[tensor.name].shape}
     for op in rounded.ops:  # what is converted at the ends has names of its own
