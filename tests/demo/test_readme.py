@@ -15,8 +15,8 @@ def test_the_python_examples(demo, tmp_path):
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600
-    )
+        [sys.executable, "-c", "\n".join(examples)],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {"base.tflite", "folded.tflite", "int8.tflite"} <= {path.name for path in tmp_path.iterdir()}
     assert "alpha/folded" in done.stdout and "refused" in done.stdout
