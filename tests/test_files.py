@@ -141,6 +141,25 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path, writer):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["m.tflite", "other.tflite"]
 
 
+MANY = """
+import sys
+from tfold.files import scratch
+for _ in range(300):
+    with scratch(sys.argv[1]) as folder:
+        (folder / "file").write_bytes(b"x")
+        assert (folder / "file").read_bytes() == b"x"
+"""
+
+
+def test_processes_that_clear_away_leave_each_others_new_folders(tmp_path):
+    """A folder is there for a moment before it is locked."""
+    many = [subprocess.Popen([sys.executable, "-c", MANY, tmp_path], stderr=subprocess.PIPE) for _ in range(4)]
+    for process in many:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said.decode()[-2000:]
+    assert not list(tmp_path.iterdir())
+
+
 def test_folders_of_other_people_stay(tmp_path):
     (tmp_path / ".tfold-settings").mkdir()
     (tmp_path / "elsewhere").mkdir()

@@ -113,11 +113,13 @@ def _locked_folder(parent):
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         if fcntl is None:
             return folder, os.open(os.devnull, os.O_RDONLY)
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # else another process has cleared it away before it was locked
-            return folder, lock
-        os.close(lock)
+        # Until it is locked another process may clear it away: then there is nothing to open, or it is gone afterwards.
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def _umask():
