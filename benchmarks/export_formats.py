@@ -132,7 +132,7 @@ def latencies(paths, chosen):
                 found[runtime][path] = {"why": str(error)}
         measured = tfold.bench(able, runtime, blocks=chosen.blocks, runs=3, max_seconds=chosen.seconds).measurements
         for one in measured:
-            ratio = bootstrap_ratio(measured[0].blocks, one.blocks)
+            ratio = bootstrap_ratio(measured[0].values, one.values)
             found[runtime][one.model] = {"ms": one.median_ms, "ratio": ratio.value, "low": ratio.low,
                                          "high": ratio.high, "text": f"{one.median_ms:8.2f} ms  {ratio}"}
     return found

@@ -59,7 +59,7 @@ def main():
             path = Path(folder) / f"{number}.tflite"
             tfold.export(model, path)
             blocks = bench([path], blocks=5, min_time=0.03, warmup=0.03).measurements[0].blocks
-            us = 1000 * min(float(np.median(block)) for block in blocks)
+            us = 1000 * min(block.value_ms for block in blocks)
             name = "add" if layer is None else f"{layer.kernel_size[0]}×{layer.kernel_size[0]} /{layer.strides[0]}"
             rows.append({"kind": kind, "size": size, "channels": channels, "layer": name, "macs": macs,
                          "elements": elements, "us": us})

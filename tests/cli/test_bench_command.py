@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from tfold.cli.bench_command import _names, _time
 from tfold.measure import available_runtimes
 
 INSTALLED = [name for name, found in available_runtimes().items() if found.version]
@@ -15,17 +14,18 @@ def test_two_models_are_compared_with_an_interval(process, files):
     ended = process("bench", files / "small.tflite", files / "folded.tflite", *QUICK)
     assert (ended.code, ended.err) == (0, "")
     table = ended.out.splitlines()
-    assert [line.split()[:3] for line in table[1:3]] == [
-        ["small.tflite", "litert", "1"], ["folded.tflite", "litert", "1"]]
+    assert [line.split()[:4] for line in table[1:3]] == [
+        ["small.tflite", "host", "litert", "1"], ["folded.tflite", "host", "litert", "1"]]
     assert len({len(line) for line in table[:3]}) == 1  # columns stand below each other
-    assert table[3].startswith("folded.tflite ÷ small.tflite on litert, 1 thread: ")
+    assert table[3].startswith("folded.tflite ÷ small.tflite on host, litert, 1 thread: ")
+    assert table[4].startswith("    small.tflite against itself: ")
     assert table[-1].startswith("nothing written; next: ")
 
 
 @pytest.mark.skipif(len(INSTALLED) < 2, reason="needs both runtimes")
 def test_all_runtimes_and_several_threads(process, files):
     ended = process("bench", files / "small.tflite", files / "folded.tflite", *QUICK,
-                    "--runtime", "all", "--threads", "1,2", "--json")
+                    "--runtime", "all", "--threads", "1,2", "--no-self-check", "--json")
     assert ended.code == 0, ended.err
     document = ended.document
     assert document["kind"] == "bench"
@@ -34,6 +34,7 @@ def test_all_runtimes_and_several_threads(process, files):
     assert len(document["results"]) == 8
     for ratio in document["ratios"]:
         assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+        assert ratio["self_check"] is None
     assert ended.err.count(" ÷ ") == 4  # the text is there as well, on stderr
 
 
@@ -78,19 +79,3 @@ def test_long_and_equal_names(here, files, tmp_path):
     assert ended.code == 0, ended.err
     first, second = ended.out.splitlines()[1:3]
     assert "a/m.tflite" in first and "b/m.tflite" in second and len(first) == len(second)
-
-
-def test_what_the_table_calls_the_files():
-    assert _names(["x/a.tflite", "y/b.tflite"]) == {"x/a.tflite": "a.tflite", "y/b.tflite": "b.tflite"}
-    assert _names(["x/a", "y/a"]) == {"x/a": "x/a", "y/a": "y/a"}
-    assert _names(["a", "a"]) == {"a": "a"}
-    long = {"x" * 60 + "1": None, "x" * 60 + "2": None}
-    assert all(name.startswith("…") and len(name) == 48 for name in _names(list(long)).values())
-    same_end = ["1" + "x" * 60, "2" + "x" * 60]
-    assert len(set(_names(same_end).values())) == 2
-
-
-@pytest.mark.parametrize("milliseconds, text", [
-    (0.000912, "0.91 µs"), (0.0123, "12.30 µs"), (0.1, "0.100 ms"), (2.3456, "2.346 ms"), (123.45, "123.5 ms")])
-def test_durations_have_the_unit_that_fits(milliseconds, text):
-    assert _time(milliseconds) == text

@@ -14,10 +14,12 @@
 Runtimes run in worker processes of their own; nothing here imports one, or TensorFlow, into the caller's process.
 """
 
-from tfold.measure.compare import BenchResult, bench
+from tfold.measure.block import Block
+from tfold.measure.compare import bench
 from tfold.measure.host import Worker
 from tfold.measure.machine import describe_machine
 from tfold.measure.measurement import Measurement
+from tfold.measure.result import BenchResult, Comparison
 from tfold.measure.run import run_tflite
 from tfold.measure.runtimes import RUNTIMES, available_runtimes, resolve
 from tfold.measure.statistics import Ratio, bootstrap_ratio
@@ -27,6 +29,8 @@ from tfold.measure.tflite_file import check_tflite
 __all__ = [
     "RUNTIMES",
     "BenchResult",
+    "Block",
+    "Comparison",
     "Measurement",
     "Ratio",
     "Worker",

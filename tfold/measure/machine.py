@@ -23,6 +23,18 @@ def describe_machine() -> dict:
     }
 
 
+def throttled() -> int:
+    """How often the processor has slowed down because it was hot, since it was started; 0 where it does not tell."""
+    counters = Path("/sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count")
+    count = 0
+    for counter in counters:
+        try:
+            count += int(counter.read_text())
+        except (OSError, ValueError):
+            continue
+    return count
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
