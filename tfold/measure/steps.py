@@ -26,6 +26,11 @@ class Steps:
             self.progress(self.done, self.total, self.words[model])
         self.done += 1
 
+    def remark(self, text: str) -> None:
+        """Something else is done before the block begins."""
+        if self.progress:
+            self.progress(max(0, self.done - 1), self.total, text)
+
     def skip(self, blocks: int) -> None:
         """So many blocks need not be measured; below 0, so many have to be measured again."""
         self.done += blocks

@@ -1,0 +1,173 @@
+"""Which op of a file a profiler's line means.
+
+    file          CONV_2D      ADD     MEAN                          FULLY_CONNECTED   SOFTMAX
+    profiler      IGEMM 0.35   Add 0.01  Mean 0.02  Reshape 0.00     GEMM 0.12         Softmax 0.00
+
+The runtime's own kernels say the op's number. XNNPACK names its operators by what they do and gives their order; it
+makes two of some ops (a mean that drops dimensions) and none of others (an activation or padding that it has fused into
+a neighbour). So both sequences are laid beside each other, only lines and ops that fit may meet, and the alignment in
+which most meet wins. Lines in between belong to the op before them; nothing is attributed by guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfold.tflite.contents import Contents
+from tfold.tflite.cut import is_constant
+from tfold.tflite.parts import Op
+
+# The beginning of what XNNPACK calls an operator → the ops it can come from.
+MADE_OF = {
+    "Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"),
+    "Fully Connected": ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"),
+    "Dynamic Fully Connected": ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D"),
+    "Batch Matrix Multiply": ("BATCH_MATMUL",),
+    "Deconvolution": ("TRANSPOSE_CONV",),
+    "Global Average Pooling": ("MEAN", "AVERAGE_POOL_2D"),
+    "Average Pooling": ("AVERAGE_POOL_2D",),
+    "Max Pooling": ("MAX_POOL_2D",),
+    "Mean": ("MEAN",),
+    "Global Sum Pooling": ("SUM",),
+    "Sum": ("SUM",),
+    "Reduce": ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"),
+    "Add": ("ADD",),
+    "Subtract": ("SUB",),
+    "Multiply": ("MUL",),
+    "Divide": ("DIV",),
+    "Maximum": ("MAXIMUM", "RELU"),
+    "Minimum": ("MINIMUM",),
+    "Squared Difference": ("SQUARED_DIFFERENCE",),
+    "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"),
+    "Leaky ReLU": ("LEAKY_RELU",),
+    "PReLU": ("PRELU",),
+    "ELU": ("ELU",),
+    "GELU": ("GELU",),
+    "HardSwish": ("HARD_SWISH",),
+    "Sigmoid": ("LOGISTIC",),
+    "Tanh": ("TANH",),
+    "Softmax": ("SOFTMAX",),
+    "Abs": ("ABS",),
+    "Negate": ("NEG",),
+    "Square Root": ("SQRT",),
+    "Reciprocal Square Root": ("RSQRT",),
+    "Square": ("SQUARE",),
+    "Constant Pad": ("PAD", "PADV2"),
+    "Padding": ("PAD", "PADV2"),
+    "Resize Bilinear": ("RESIZE_BILINEAR",),
+    "Depth To Space": ("DEPTH_TO_SPACE",),
+    "Space To Depth": ("SPACE_TO_DEPTH",),
+    "Transpose": ("TRANSPOSE",),
+    "Static Transpose": ("TRANSPOSE",),
+    "Concatenate": ("CONCATENATION",),
+    "Split": ("SPLIT",),
+    "Slice": ("STRIDED_SLICE", "SLICE"),
+    "Static Slice": ("STRIDED_SLICE", "SLICE"),
+    "Static Reshape": ("RESHAPE", "EXPAND_DIMS", "SQUEEZE"),
+    "Reshape": ("RESHAPE", "EXPAND_DIMS", "SQUEEZE"),
+    "Copy": ("RESHAPE", "CONCATENATION", "SPLIT"),
+    "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST"),
+}
+_NUMBERED = re.compile(r"\]:(\d+)$")  # "[names of tensors]:12"
+_SAME, _FITS = 3, 2  # what a meeting is worth: the same name counts more than a name that may mean several ops
+
+
+@dataclass(frozen=True)
+class Line:
+    """A profiler's line: what it calls the operator, the name behind it, and its mean time in microseconds."""
+
+    kind: str
+    name: str
+    microseconds: float
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """Times by op.
+
+    Attributes:
+        microseconds: op's index → its time; 0 for ops that the runtime has fused into a neighbour or computed once.
+        unknown: lines that fit no op.
+    """
+
+    microseconds: dict[int, float]
+    unknown: tuple[Line, ...]
+
+    @property
+    def sum(self) -> float:
+        """Microseconds of all ops, and of the lines that fit none."""
+        return sum(self.microseconds.values()) + sum(line.microseconds for line in self.unknown)
+
+
+def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
+    """Gives each of a profiler's lines to an op of the file's first subgraph.
+
+    Args:
+        contents: the file that was profiled.
+        lines: in the order in which they ran, an inference's worth.
+
+    Returns:
+        Attributed: every op has a time.
+
+    Examples:
+        attribute(read("model.tflite"), [Line("Convolution (NHWC, F32) IGEMM", "Delegate/…:0", 348.9)]).microseconds
+    """
+    ops = [op for op in contents.ops if not is_constant(contents, op)]
+    by_index = {op.index: op for op in ops}
+    times = dict.fromkeys((op.index for op in contents.ops), 0.0)
+    numbered = {place: _number(line, by_index) for place, line in enumerate(lines)}
+    taken = {index for index in numbered.values() if index is not None}
+    for place, index in numbered.items():
+        if index is not None:
+            times[index] += lines[place].microseconds
+    rest = [line for place, line in enumerate(lines) if numbered[place] is None]
+    unknown = []
+    for line, op in _aligned(rest, [op for op in ops if op.index not in taken]):
+        if op is None:
+            unknown.append(line)
+        else:
+            times[op.index] += line.microseconds
+    return Attributed(times, tuple(unknown))
+
+
+def _number(line: Line, by_index: dict[int, Op]) -> int | None:
+    """The op that a kernel of the runtime's own names, if it is of the kind that it says."""
+    found = _NUMBERED.search(line.name)
+    op = by_index.get(int(found[1])) if found else None
+    return op.index if op is not None and op.kind == line.kind else None
+
+
+def _worth(line: Line, op: Op) -> int:
+    """0 where they cannot mean the same."""
+    if line.kind == op.kind:
+        return _SAME
+    fitting = [kinds for begin, kinds in MADE_OF.items() if re.match(rf"{re.escape(begin)}\b", line.kind)]
+    kinds = max(fitting, key=len, default=())
+    if op.kind not in kinds:
+        return 0
+    if kinds == MADE_OF["Convolution"]:
+        return _SAME if ("DWConv" in line.kind) == (op.kind == "DEPTHWISE_CONV_2D") else _FITS
+    return _SAME if len(kinds) == 1 else _FITS
+
+
+def _aligned(lines: list[Line], ops: list[Op]) -> list[tuple[Line, Op | None]]:
+    """The lines with their ops: the order-keeping pairing that is worth most."""
+    worth = [[_worth(line, op) for op in ops] for line in lines]
+    best = [[0] * (len(ops) + 1) for _ in range(len(lines) + 1)]  # of the lines and ops from here on
+    for i in reversed(range(len(lines))):
+        for k in reversed(range(len(ops))):
+            meet = worth[i][k] + best[i + 1][k + 1] if worth[i][k] else 0
+            best[i][k] = max(meet, best[i + 1][k], best[i][k + 1])
+    pairs, k, before = [], 0, None
+    for i, line in enumerate(lines):
+        while k < len(ops) and best[i][k] == best[i][k + 1] and best[i][k] != best[i + 1][k]:
+            k += 1  # this op has no line
+        if k < len(ops) and worth[i][k] and best[i][k] == worth[i][k] + best[i + 1][k + 1]:
+            before = ops[k]
+            pairs.append((line, before))
+            k += 1
+        else:
+            pairs.append((line, before))  # made of the op before, or of nothing that is known
+    return pairs
