@@ -170,7 +170,7 @@ def last_lines(text: str) -> str:
 
 def shown(words) -> str:
     """A command for people: on one line, and not endless."""
-    text = " ".join(" ".join(words).split())
+    text = " ".join(" ".join(map(str, words)).split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

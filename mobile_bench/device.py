@@ -19,7 +19,7 @@ from mobile_bench import store, transfer
 from mobile_bench.adb import Adb, Ended, gone, last_lines, shown
 from mobile_bench.errors import CommandFailedError, CommandTimeoutError, PhoneError
 from mobile_bench.states import check_state, choose
-from mobile_bench.words import new_marker, unwrapped, wrapped
+from mobile_bench.words import check_words, new_marker, unwrapped, wrapped
 
 KILL_TIMEOUT_S = 5.0
 
@@ -101,7 +101,9 @@ class Device:
 
         Raises:
             CommandFailedError: with `check`.
+            BadInputError: no program can be given these words.
         """
+        check_words(words)
         command = f"adb {shown(words)}"
         ended = self._call(*words, timeout=timeout, doing=f"while running {command}")
         if ended.code:

@@ -16,7 +16,7 @@ from mobile_bench.condition import Condition, read_condition
 from mobile_bench.cores import CoreChoice, choose_cores
 from mobile_bench.device import Device, open_device
 from mobile_bench.download import sha256_of
-from mobile_bench.flags import Options
+from mobile_bench.flags import Options, flags_for
 from mobile_bench.gate import Gate, disturbed, not_told, wait_until_cool
 from mobile_bench.outputs import OpProfile, RunOutput
 from mobile_bench.phone_info import PhoneInfo, describe
@@ -97,7 +97,8 @@ class Phone:
         self.after: Condition | None = None
         self.notes: list[str] = []
         self.device.shell("mkdir", "-p", settings.folder)
-        self._tool, self._capabilities, self._tool_version = None, None, ""
+        self._tool: str | None = None
+        self._capabilities: Capabilities | None = None
         self._find_app() if settings.app else self._find_tool()
         self._graphs = [self.device.keep(file.path, settings.folder) for file in files]
 
@@ -111,7 +112,8 @@ class Phone:
         local: Path = find_binary(self.settings.binary, self.info.abis, self.settings.url, self.settings.sha256)
         self._tool_version = f"sha256 {sha256_of(local)[:12]}"
         self._tool = self.device.keep(local, self.settings.folder, executable=True)
-        self._capabilities: Capabilities | None = read_capabilities(self.device, self._tool)
+        self._capabilities = read_capabilities(self.device, self._tool)
+        flags_for(self._capabilities, self.settings.options, "model.tflite")  # what it lacks is said now
 
     @property
     def serial(self) -> str:
@@ -132,7 +134,7 @@ class Phone:
     def run_settings(self, threads: int) -> dict:
         """What decides about a latency on this phone, as a record keeps it."""
         options = asdict(replace(self.settings.options, threads=threads))
-        return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": self.info.build}
+        return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": self.info.fingerprint}
 
     def block(self, model: int, threads: int, say=None) -> Block:
         """Runs one model once, in a process of its own on the phone.

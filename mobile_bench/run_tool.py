@@ -97,8 +97,7 @@ def run_once(
         written = _pulled(device, result)
         if written is None:
             return _with_note(run, "the tool has written no result file, so that its output is not checked against it")
-        cross_check(run, parse_result_proto(written))
-        return run
+        return cross_check(run, parse_result_proto(written))
     finally:
         if further:
             _remove(device, result)
@@ -161,15 +160,22 @@ def check_delegation(run: RunOutput, options: Options, capabilities: Capabilitie
     how, kernels = told.get(wanted, ("none", 0))
     if how == "none":
         raise SilentFallbackError(
-            f"What is measured for {wanted} is run by it. Received: a run on the CPU alone, as the tool could not "
-            f"apply {wanted} to this model on this phone. Leave that option out, or change the model's ops."
+            f"What is measured for {wanted} is run by it. Received: a run on the CPU alone: {_why_not(run, wanted)}. "
+            "Leave that option out, or change the model's ops."
         )
     if how == "partial" and wanted != "XNNPACK" and not options.allow_partial:
         raise PartialDelegationError(
-            f"What is measured for {wanted} is run by it. Received: a run with only a part there, in {kernels} "
-            "pieces, and the rest on the CPU. Change the ops that it lacks, or accept that: allow_partial=True."
+            f"What is measured for {wanted} is run by it. Received: a run with only a part there"
+            f"{f', in {kernels} pieces' if kernels else ''}, and the rest on the CPU. Change the ops that it lacks, or "
+            "accept that: allow_partial=True."
         )
     return run
+
+
+def _why_not(run: RunOutput, wanted: str) -> str:
+    if wanted in run.unsupported:
+        return f"this build or this phone has no {wanted}"
+    return f"{wanted} can run none of its ops" if run.delegation else f"the tool does not say that it applied {wanted}"
 
 
 def _run(device, words, capabilities, options, mask, timeout) -> RunOutput:

@@ -16,6 +16,7 @@ platform-tools 30 make it 0 where a phone is unplugged half-way.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -34,25 +35,30 @@ class Answer:
     out: str
 
 
+def check_words(words: tuple[str, ...]) -> None:
+    """Raises `BadInputError` unless these are words that a program can be given."""
+    if not words:
+        raise BadInputError("A command for a phone has at least one word. Received: none. Name a program.")
+    for word in words:
+        if not isinstance(word, str):
+            raise BadInputError(f"A command for a phone is made of strings. Received: {word!r}. Make it one: str(…).")
+        if "\0" in word:
+            raise BadInputError(f"A word of a command cannot hold the character 0. Received: {word!r}. Leave it out.")
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError:
+            raise BadInputError(f"A word of a command is text. Received: {word!r}, with half a character. Complete "
+                                "it, or leave it out.") from None
+
+
 def quoted(word: str) -> str:
     """The word as the phone's shell must read it to get that very word.
 
     Even harmless words are quoted: `if` or `A=1` mean something else to a shell where a command is expected.
 
-    Raises:
-        BadInputError: no command can be given this word.
-
     Examples:
         quoted("it's; reboot")      # 'it'"'"'s; reboot'
     """
-    if not isinstance(word, str):
-        raise BadInputError(f"A command for a phone is made of strings. Received: {word!r}. Make it one with str().")
-    if "\0" in word:
-        raise BadInputError(f"A word of a command cannot hold the character 0. Received: {word!r}. Leave it out.")
-    try:
-        word.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise BadInputError(f"A word of a command is text. Received: {word!r}, with half a character.") from None
     return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
@@ -65,12 +71,11 @@ def wrapped(words: tuple[str, ...], marker: str) -> str:
     """The command line of these words, between the two marked lines.
 
     Raises:
-        BadInputError: there are no words, or too much of them.
+        BadInputError: there are no words, too much of them, or such that no program can be given.
     """
-    if not words:
-        raise BadInputError("A command for a phone has at least one word. Received: none. Name a program.")
+    check_words(words)
     command = " ".join(quoted(word) for word in words)
-    length = len(command.encode("utf-8", "surrogateescape"))
+    length = len(os.fsencode(command))
     if length > LONGEST:
         raise BadInputError(f"A command for a phone has at most {LONGEST} bytes. Received: {length} bytes. Push what "
                             "is long as a file.")

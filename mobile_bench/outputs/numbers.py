@@ -54,7 +54,9 @@ def stream_rounding(value: float, digits: int = 6) -> float:
     Examples:
         stream_rounding(6561.96)    # 0.005
     """
-    return 0.5 * 10.0 ** (math.floor(math.log10(abs(value))) + 1 - digits) if value else 0.0
+    if not value or math.isnan(value):
+        return 0.0
+    return 0.5 * 10.0 ** (math.floor(math.log10(abs(value))) + 1 - digits)
 
 
 def as_streamed(value: float) -> float:

@@ -30,6 +30,7 @@ import time
 
 MAX_PAYLOAD = 64 * 1024
 VERSION = 0x01000000  # packets with checksums
+TOKEN, SIGNATURE = 1, 2  # kinds of AUTH
 STDOUT, STDERR, EXIT = 1, 2, 3  # kinds of packets in the shell protocol v2
 
 
@@ -104,7 +105,7 @@ class Host:
             self.connection.sendall(header + data)
 
     def _handle(self, command, first, second, data):
-        if command in (b"CNXN", b"AUTH"):
+        if command == b"CNXN" or (command == b"AUTH" and first == SIGNATURE):
             self._log_in()
         elif command == b"OPEN":
             stream = self.streams[len(self.streams) + 1] = Stream(self, len(self.streams) + 1, first)
@@ -122,8 +123,8 @@ class Host:
         if self.options.login == "accept":
             banner = f"device::ro.product.name=mini;ro.product.model={self.options.model};ro.product.device=mini;"
             self.send(b"CNXN", VERSION, MAX_PAYLOAD, f"{banner}features={self.options.features}\0".encode())
-        elif self.options.login == "refuse":  # the host's key is never taken
-            self.send(b"AUTH", 1, 0, bytes(20))
+        elif self.options.login == "refuse":  # no signature will do; on the host's key it waits for its user
+            self.send(b"AUTH", TOKEN, 0, bytes(20))
 
     def _receive(self, length):
         data = b""

@@ -11,7 +11,8 @@ CONFIG, or the environment's STAND_IN_CONFIG as JSON over it:
     latency_us    of every model          noise        its relative standard deviation, 0.02; 0 is none
     seed          of the noise            add, remove  flags that this build has and lacks: {"use_gpu": "false"}
     variant       "litert": the flags of benchmark_litert_model
-    gpu, nnapi, xnnpack    "complete", "partial" or "none": how much it runs if asked for; adds its flags
+    gpu, nnapi, xnnpack    "complete", "partial" or "none": how much it runs if asked for; or how it says that it does
+                           not: "unsupported", "silent". The first two add their flags to this build
     percentiles   False: as builds before 2024, without p5= median= p95=
     signal        ends by this signal before it measures       no_result_file     True: forgets to write it
 """
@@ -202,7 +203,11 @@ def delegate(value, given):
     if given.get("use_xnnpack") not in ("false", "0"):
         say("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.")
     for name, how in asked:
-        if how == "none":
+        if how == "silent":
+            continue
+        if how == "unsupported":
+            say(f"WARN: {name} acceleration is unsupported on this platform.")
+        elif how == "none":
             say(f"INFO: Though {name} delegate is explicitly applied, the model graph will not be executed by the "
                 "delegate.")
         else:
@@ -285,8 +290,8 @@ def profile(value, timed, init, delegated):
     runs = [[max(1, round(sample * share)) for _, _, share in OPS] for sample in timed]
     means = [average([run[index] for run in runs]) for index in range(len(OPS))]
     nodes = [(kind, name, runs[0][index], means[index], 0.0) for index, (kind, name) in enumerate(named)]
-    csv = value["op_profiling_output_mode"] == "csv"
-    path = value["op_profiling_output_file"] if csv else value["profiling_output_csv_file"]
+    csv = value.get("op_profiling_output_mode") == "csv"
+    path = value["op_profiling_output_file"] if csv else value.get("profiling_output_csv_file", "")
     csv = csv or bool(path)
     sections = (("Profiling Info for Benchmark Initialization:",
                  [("AllocateTensors", "AllocateTensors/0", init, float(init), 7424.0)], [init]),

@@ -1,12 +1,13 @@
 """`tfold doctor`"""
 import importlib.metadata
 import platform
-import shutil
 import subprocess
 import sys
 
 import click
 
+from mobile_bench.adb import GET_ADB, find_adb
+from mobile_bench.errors import AdbNotFoundError
 from tfold.cli import common
 
 # name: (least version, how to get it, or what only needs it)
@@ -24,7 +25,7 @@ OPTIONAL = {
     "torch": "pip install torch (only for training on Keras' torch backend)",
 }
 TESTED = ((3, 11), (3, 13))
-ADB = "apt install adb, or Android SDK Platform-Tools from developer.android.com (only for phones)"
+FOR_PHONES = "(only for phones)"
 
 
 @click.command("doctor")
@@ -58,7 +59,8 @@ def doctor_command(as_json):
     for name, how in OPTIONAL.items():
         row(name, packages[name], "" if packages[name] else how)
     adb = _adb()
-    row("adb", adb and f"{adb['version'] or 'does not answer'} ({adb['path']})", "" if adb else ADB)
+    answer = adb and f"{adb['version'] or 'does not answer'} ({adb['path']})"
+    row("adb", answer, "" if adb else f"{GET_ADB} {FOR_PHONES}")
     common.write_json("doctor", {
         "tfold": __version__,
         "python": platform.python_version(),
@@ -111,8 +113,9 @@ def _runtime(name):
 
 
 def _adb():
-    path = shutil.which("adb")
-    if path is None:
+    try:
+        path = find_adb()
+    except AdbNotFoundError:
         return None
     try:
         said = subprocess.run([path, "version"], capture_output=True, text=True, timeout=20).stdout.splitlines()

@@ -17,3 +17,7 @@ class WorkerCrashError(TfoldError):
 
 class WorkerTimeoutError(TfoldError):
     """The runtime's process gave no answer in time and was ended."""
+
+
+class ProfilerNotAvailableError(TfoldError):
+    """The runtime has no profiler that could tell the ops of this model one by one."""

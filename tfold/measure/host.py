@@ -19,7 +19,13 @@ import numpy as np
 
 from tfold.errors import BadInputError
 from tfold.files import scratch
-from tfold.measure.errors import RuntimeNotFoundError, UnsupportedModelError, WorkerCrashError, WorkerTimeoutError
+from tfold.measure.errors import (
+    ProfilerNotAvailableError,
+    RuntimeNotFoundError,
+    UnsupportedModelError,
+    WorkerCrashError,
+    WorkerTimeoutError,
+)
 from tfold.measure.runtimes import RUNTIMES, resolve
 from tfold.measure.tflite_file import TFLiteFile
 
@@ -115,6 +121,11 @@ class Worker:
         answer = self._ask("delegation")
         return answer["ops"], answer["partitions"]
 
+    def profile(self, threads: int, warmup_s: float, runs: int) -> dict:
+        """How long the ops of the loaded model take; see `litert_profiler.profile`. Once in a worker's life."""
+        path = str(self._file.path.resolve())
+        return self._ask("profile", self.timeout + warmup_s, path=path, threads=threads, warmup_s=warmup_s, runs=runs)
+
     def _exchange(self, do: str, inputs, **fields) -> tuple[dict, list[np.ndarray]]:
         """Hands arrays to the worker and takes others back, through files: they are too large for a line."""
         names = list(inputs) if isinstance(inputs, Mapping) else None
@@ -179,6 +190,8 @@ class Worker:
                                         f"Received: {message}. Repair it with: {runtime.install}")
         if kind == "input":
             return BadInputError(f"{message} (File: {self._file.path}.)")
+        if kind == "profiler":
+            return ProfilerNotAvailableError(f"{message} (File: {self._file.path}.)")
         older = re.search(r"builtin opcode '(\w+)' version '(\d+)'", message)
         if older:
             return UnsupportedModelError(

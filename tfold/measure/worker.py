@@ -8,7 +8,8 @@ One request a line on stdin, one answer a line on stdout, both JSON; it ends whe
     {"do": "run", "inputs": "in.npz", "names": […], "outputs": "out.npz"}  ← {"ok": {"names": […]}}
     {"do": "tensors", "inputs": …, "names": …, "wanted": […], "outputs": …}  ← {"ok": {"indices": […]}}
     {"do": "delegation"}                                                   ← {"ok": {"ops": 5, "partitions": [[0, 1]]}}
-    anything that fails                              ← {"error": "import" | "model" | "input", "message": "…"}
+    {"do": "profile", "path": "/m.tflite", "threads": 1, …}                ← {"ok": {"ops": […], "whole_us": 418.0}}
+    anything that fails                   ← {"error": "import" | "model" | "input" | "profiler", "message": "…"}
 
 Beside the runtime only NumPy and this package are imported, so that TensorFlow can never come into the same process.
 """
@@ -16,14 +17,19 @@ Beside the runtime only NumPy and this package are imported, so that TensorFlow 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import queue
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 
+from tfold.measure import litert_profiler
+from tfold.measure.litert_c import ProfilerError, check_version
+from tfold.measure.runtimes import RUNTIMES
 from tfold.measure.session import InputError, Session
 
 
@@ -51,12 +57,16 @@ def main(package: str) -> None:
                 answer(ok=session.time_block(**request))
             elif do == "delegation":
                 answer(ok=session.delegation())
+            elif do == "profile":
+                answer(ok=_profile(runtime, session, **request))
             elif do == "tensors":
                 answer(ok=_tensors(session, **request))
             else:
                 answer(ok=_run(session, **request))
         except InputError as error:
             answer(error="input", message=str(error))
+        except ProfilerError as error:
+            answer(error="profiler", message=str(error))
         except Exception as error:  # whatever a runtime raises: the host explains it
             answer(error="model", message=_text(error))
 
@@ -92,6 +102,16 @@ def _tensors(session: Session, inputs: str, names: list[str] | None, wanted: lis
     result = session.tensors(_given(inputs, names), wanted)
     np.savez(outputs, *result.values())
     return {"indices": list(result)}
+
+
+def _profile(runtime, session: Session, path: str, threads: int, warmup_s: float, runs: int) -> dict:
+    check_version(importlib.metadata.version(RUNTIMES["litert"].distribution))
+    session.time_block(warmup_s=0, runs=1, min_s=0, max_s=0, seed=0)  # makes up inputs; outputs get their shapes
+    interpreter, folder = session.interpreter, Path(runtime.__file__).parent
+    inputs = {int(each["index"]): interpreter.get_tensor(each["index"]) for each in interpreter.get_input_details()}
+    outputs = {int(each["index"]): interpreter.get_tensor(each["index"]).shape
+               for each in interpreter.get_output_details()}
+    return litert_profiler.profile(folder, path, threads, inputs, outputs, warmup_s, runs)
 
 
 def _given(inputs: str, names: list[str] | None):
