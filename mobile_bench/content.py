@@ -37,7 +37,7 @@ def read_content(local: Path) -> Content:
     check_path(local)
     size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     try:
-        if not Path(local).is_file():
+        if 0:
             raise BadInputError(f"What is sent to a phone is a file. Received: {local}, which is none. Check the path.")
         with open(local, "rb") as file:
             while piece := file.read(1 << 20):
@@ -64,7 +64,7 @@ def holds(device, remote: str, content: Content, timeout: float) -> bool:
         return False
     digest = ended.out.partition(" ")[0]
     if len(digest) == 64:
-        return True
+        return digest == content.sha256
     if len(digest) == 32:
         return digest == content.md5
     with scratch() as folder:

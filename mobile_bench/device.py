@@ -108,8 +108,9 @@ class Device:
         ended = self._call(*words, timeout=timeout, doing=f"while running {command}")
         if ended.code:
             self._adb.check_present(self.serial, f"while running {command}")
-            if _LOST.search(ended.err):
-                raise gone(self.serial, f"while running {command}", f"said {last_lines(ended.err)!r}")
+            lost = _LOST.search(f"{ended.err}\n{ended.out}")  # old clients say why a transfer has failed in `out`
+            if lost:
+                raise gone(self.serial, f"while running {command}", f"said: {lost[0]}")
         return self._checked(ended, command, check)
 
     def push(self, local: Path, remote: str, executable: bool = False, timeout: float | None = None) -> None:
@@ -142,7 +143,7 @@ class Device:
         if answer.code is None:
             self._adb.check_present(self.serial, doing)
             said = last_lines(ended.err)
-            raise gone(self.serial, doing, f"said {said!r}" if said else "lists it, but the command's end never came")
+            raise gone(self.serial, doing, f"said: {said}" if said else "lists it, but the command's end never came")
         return self._checked(Ended(answer.code, answer.out, ended.err), command, check)
 
     def _call(self, *words: str, timeout: float, doing: str, **how) -> Ended:

@@ -55,7 +55,7 @@ class Connected:
 
 def parse_devices(text: str) -> list[Connected]:
     """The phones in the output of `adb devices -l`."""
-    found = [_ENTRY.fullmatch(line.strip()) for line in text.partition(HEADER)[2].splitlines()]
+    found = [_ENTRY.fullmatch(line.strip()) for line in text.splitlines()]
     return [_entry(match) for match in found if match]
 
 

@@ -10,6 +10,7 @@ Profiling slows the run down: the shares are worth looking at, the latency is no
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 
 
@@ -34,6 +35,17 @@ class ProfiledOp:
     percent: float | None
     memory_kb: float
     times_called: int
+
+    @property
+    def run_ms(self) -> float:
+        """All its calls in a run together."""
+        return self.average_ms * self.times_called
+
+    @property
+    def node(self) -> int | None:
+        """The op's index in the file, which only TFLite's own kernels tell: "[names of tensors]:12"."""
+        found = re.search(r"\]:(\d+)$", self.name)
+        return int(found[1]) if found else None
 
 
 @dataclass(frozen=True)

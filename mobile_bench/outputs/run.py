@@ -35,11 +35,12 @@ _TORN = re.compile(r"\s*(?:first|curr|min|max|avg|std|p5|median|p95)=")
 def parse_run(stdout: str, stderr: str = "", exit_code: int = 0) -> RunOutput:
     """Reads what one run of benchmark_model or benchmark_litert_model has printed.
 
-    What the text tells twice is compared: the first inference, the averages, the time of loading, and of
-    benchmark_litert_model also count, min, max and std. What it tells once can only be checked for being possible:
-    curr, min, max, std, p5, median and p95 (in the order of their size, and see `stats_checks`), count (by
-    `--num_runs`, `--min_secs` and `--max_secs`; with `--min_secs=0` exactly), memory, model size. A wrong digit in one
-    of those goes unnoticed where the result is possible; `cross_check` with `--result_file_path` notices it.
+    What the text tells twice is compared: the averages, the very first inference and the time of loading, of which
+    benchmark_litert_model repeats no more than 0.01 ms, and also count, min, max and std. What it tells once can only
+    be checked for being possible: min, max, std, p5, median and p95 (see `stats_checks`), the measurement's own first
+    and its last inference, count (by `--num_runs`, `--min_secs` and `--max_secs`; with `--min_secs=0` exactly),
+    memory, model size. A wrong digit in one of those goes unnoticed where the result is possible; `cross_check` with
+    `--result_file_path` notices it, but for that first and last inference.
 
     Args:
         stdout, stderr: as they were printed, unstripped: the last line end tells that the last number is whole.
@@ -181,10 +182,12 @@ def _output(lines, facts, results, warmup, inference, summary) -> RunOutput:
 
 def _warnings(lines: Sequence[Line]) -> tuple[str, ...]:
     """Each once. The app of 2020 logs its result as an error, which it is not."""
-    shown = (
-        f"ERROR: {line.text}" if line.severity in failure.ERRORS else line.text
-        for line in lines
-        if _UNCONSUMED in line.text or line.severity in ("WARN", *failure.ERRORS)
-        if parse_summary(line.text) is None
-    )
+    shown: list[str] = []
+    for line in lines:
+        if _UNCONSUMED in line.text:
+            shown.append(line.text[line.text.index(_UNCONSUMED):])
+        elif line.severity == "WARN":
+            shown.append(line.text)
+        elif line.severity in failure.ERRORS and parse_summary(line.text) is None:
+            shown.append(f"ERROR: {line.text}")
     return tuple(dict.fromkeys(shown))

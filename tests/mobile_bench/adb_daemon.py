@@ -65,6 +65,7 @@ def parse_arguments():
     add("--read-only", action="append", default=[], help="a path below which files cannot be sent")
     add("--full-after", type=int, help="the storage is full after so many bytes of a file")
     add("--unplug-after", type=int, help="gone after so many bytes of a file, sent or fetched")
+    add("--break-after", type=int, help="a transfer breaks off after so many bytes, and the phone stays")
     add("--flip-byte", action="store_true", help="the first byte of every file sent arrives changed")
     return parser.parse_args()
 
@@ -273,6 +274,9 @@ def take(stream, argument):
         written += length
         if options.unplug_after is not None and written > options.unplug_after:
             stream.host.leave()
+        if options.break_after is not None and written > options.break_after:
+            stream.host.send(b"CLSE", stream.number, stream.remote)
+            raise EOFError
         if options.full_after is not None and written > options.full_after:
             complaint = complaint or "write failed: No space left on device"
         if not complaint:

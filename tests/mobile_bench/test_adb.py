@@ -166,6 +166,7 @@ def test_adbs_own_commands(phone):
         device.adb("pull", "/no/such", "/tmp", check=True)
     with pytest.raises(CommandTimeoutError, match="while running adb wait-for-any-recovery"):
         device.adb("wait-for-any-recovery", timeout=0.2)
+    assert b"wait-for-any-recovery" not in b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
 
 
 def assert_ended(device):

@@ -173,6 +173,13 @@ def test_a_phone_that_vanishes_while_a_file_is_sent(plug_in, local):
     assert (phone.folder / "file").read_text() == "older"
 
 
+def test_a_transfer_that_breaks_off_although_the_phone_is_there(plug_in, local):
+    phone = plug_in(break_after=100_000)
+    with pytest.raises(DeviceGoneError, match="while running adb push .*: adb said: adb: error: failed to "):
+        open_device().push(local, f"{phone.folder}/file")
+    assert list(phone.folder.iterdir()) == []
+
+
 def test_a_phone_that_vanishes_while_a_file_is_fetched(plug_in, local, tmp_path):
     plug_in(unplug_after=100_000)
     device = open_device()

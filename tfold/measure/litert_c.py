@@ -4,8 +4,8 @@
                                         library.call("LiteRtStartProfiler", …)    checked: 0, or ProfilerError
 
 A shared library tells neither its functions' arguments nor its structures: they come from LiteRT's headers
-(litert/c/*.h) and change from version to version, under the same names. LiteRtCreateModelFromFile, for one, takes an
-environment since 2.3. Called with other arguments than it has, a function crashes, or writes where it should not; so
+(litert/c/*.h) and change from version to version, under the same names: LiteRtCreateModelFromFile, for one, came to
+take an environment. Called with other arguments than it has, a function crashes, or writes where it should not; so
 only versions that this file was written for are let through.
 """
 
@@ -18,9 +18,8 @@ from pathlib import Path
 VERSIONS = ("2.3",)
 CPU = 1  # kLiteRtHwAcceleratorCpu
 WRITE = 1  # kLiteRtTensorBufferLockModeWrite
-MOST_EVENTS = 2048  # the profiler's buffer; what comes on top pushes out what came first
 
-CUT_OUT = "Measure the ops cut out instead: tfold.tflite.op_times"
+CUT_OUT = "Measure the ops cut out instead: tfold.tflite.op_times."
 
 _FILES = ("libLiteRt.so", "libLiteRt.dylib")
 _UNTOUCHED = b"\xa5"
@@ -110,9 +109,9 @@ class Library:
         try:
             self._library = ctypes.CDLL(str(path))
             self._functions = {name: getattr(self._library, name) for name in _ARGUMENTS}
-        except KeyError as error:  # no library, or one that lacks a function
+        except (OSError, AttributeError) as error:  # no library, or one that lacks a function
             raise ProfilerError(f"LiteRT's library must load and have a profiler. Received: {error}. Install "
-                                "ai-edge-litert again, or measure the ops cut out: tfold.tflite.op_times") from None
+                                "ai-edge-litert again, or measure the ops cut out: tfold.tflite.op_times.") from None
         for name, function in self._functions.items():
             function.argtypes = _ARGUMENTS[name]
             function.restype = c_int
@@ -133,9 +132,6 @@ class Library:
     def events(self, profiler: c_void_p) -> list[Event]:
         """What the profiler has recorded; the texts in it are its own, and last until it is started again."""
         number = self.new("LiteRtGetNumProfilerEvents", profiler, kind=c_int).value
-        if number >= MOST_EVENTS:
-            raise ProfilerError(f"LiteRT's profiler holds less than {MOST_EVENTS} events a run. Received: {number}, "
-                                f"and perhaps more; loops have many. {CUT_OUT}")
         if number == 0:
             return []
         size = number * ctypes.sizeof(Event)

@@ -11,6 +11,7 @@ cannot give. Against that
 
 - XNNPACK's ops are not the file's: two may have become one, or one several, so they have no index;
 - times are whole microseconds, rounded down: an op of less than one is told as 0;
+- the sum is of medians, which other programs hardly move; the whole suffers when the machine is busy;
 - LiteRT's library must be of a version whose C interface is known here, and some models are refused (see `profile`).
 """
 

@@ -70,17 +70,16 @@ MADE_OF = {
     "Copy": ("RESHAPE", "CONCATENATION", "SPLIT"),
     "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST"),
 }
-_NUMBERED = re.compile(r"\]:(\d+)$")  # "[names of tensors]:12"
 _SAME, _FITS = 3, 2  # what a meeting is worth: the same name counts more than a name that may mean several ops
 
 
 @dataclass(frozen=True)
 class Line:
-    """A profiler's line: what it calls the operator, the name behind it, and its mean time in microseconds."""
+    """A profiler's line: what it calls the operator, its time, and the op's index where it tells that."""
 
     kind: str
-    name: str
     microseconds: float
+    op: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
         Attributed: every op has a time.
 
     Examples:
-        attribute(read("model.tflite"), [Line("Convolution (NHWC, F32) IGEMM", "Delegate/…:0", 348.9)]).microseconds
+        attribute(read("model.tflite"), [Line("Convolution (NHWC, F32) IGEMM", 348.9)]).microseconds
     """
     ops = [op for op in contents.ops if not is_constant(contents, op)]
     by_index = {op.index: op for op in ops}
@@ -134,8 +133,7 @@ def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
 
 def _number(line: Line, by_index: dict[int, Op]) -> int | None:
     """The op that a kernel of the runtime's own names, if it is of the kind that it says."""
-    found = _NUMBERED.search(line.name)
-    op = by_index.get(int(found[1])) if found else None
+    op = by_index.get(line.op)
     return op.index if op is not None and op.kind == line.kind else None
 
 

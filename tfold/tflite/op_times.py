@@ -3,14 +3,15 @@
     network    a ─▶ b ─▶ c                            whole: 0.42 ms
     cut out    a    b    c    timed in turns          sum:   0.43 ms
 
-The runtimes' Python packages have no profiler. Cut out, an op runs with the kernels that it has in the network, but
+Works with every runtime; LiteRT's own profiler (`tfold.measure.profile`) needs a version that it is known for. Cut out,
+an op runs with the kernels that it has in the network, but
 
 - its weights and inputs lie in the cache after the first run, whereas in the network other ops come in between: a dense
   layer with megabytes of weights can take two to four times as long there, where most others differ by a tenth;
 - what a delegate makes of several ops at once is not seen.
 
-The sum beside the whole tells how much that is; on a busy machine the whole suffers more. LiteRT's own C++ profiler
-found 4 to 6 % more than this in MobileNetV2 (float32, at 96 and 224 pixels).
+The sum beside the whole tells how much that is; on a busy machine the whole suffers more. LiteRT's own profiler found 4
+to 17 % more than this in MobileNetV2 (float32, at 96 and 224 pixels).
 """
 
 from __future__ import annotations

@@ -65,6 +65,26 @@ def run(warmup, samples, init_us=12025, percentiles=True, prefix="INFO: "):
     return "".join(f"{prefix}{line}\n" for line in lines)
 
 
+def litert_results(warmup, samples, init_us=12025):
+    """What benchmark_litert_model prints where benchmark_model prints "Inference timings in us"."""
+
+    def row(title, value, after=" ms"):
+        return f"INFO: [litert/tools/benchmark_litert_model.h:69] {title + ':':<21} {value / 1000:.2f}{after}\n"
+
+    return (
+        "INFO: [litert/tools/benchmark_litert_model.h:60] \n" + "=" * 10 + " BENCHMARK RESULTS " + "=" * 10 + "\n"
+        + row("Model initialization", init_us) + row("Warmup (first)", warmup[0])
+        + row("Warmup (avg)", sum(warmup) / len(warmup), f" ms ({len(warmup)} runs)")
+        + row("Inference (avg)", sum(samples) / len(samples), f" ms ({len(samples)} runs)")
+        + row("Inference (min)", min(samples)) + row("Inference (max)", max(samples))
+        + row("Inference (std)", deviation(samples), "") + row("Throughput", 87507.2, " MB/s")
+        + "INFO: [litert/tools/benchmark_litert_model.h:110] \nMemory Usage:\n"
+        + row("Init footprint", 37058.6, " MB") + row("Overall footprint", 38558.6, " MB")
+        + row("Peak memory", 44996.1, " MB")
+        + "INFO: [litert/tools/benchmark_litert_model.h:128] " + "=" * 38 + "\n\n"
+    )
+
+
 def cells(values, form, name=None):
     """A row. Values are (number, is a share, is a count) or text."""
     shown = []
