@@ -37,7 +37,7 @@ def read_content(local: Path) -> Content:
     check_path(local)
     size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     try:
-        if 0:
+        if not Path(local).is_file():
             raise BadInputError(f"What is sent to a phone is a file. Received: {local}, which is none. Check the path.")
         with open(local, "rb") as file:
             while piece := file.read(1 << 20):

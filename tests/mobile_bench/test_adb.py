@@ -50,7 +50,7 @@ def test_errors_are_apart_where_the_phone_can_do_that(plug_in):
         assert (ended.out, ended.err) == (out, err)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1,
                       max_size=40))
 @example(words=HOSTILE)
@@ -61,8 +61,9 @@ def test_every_word_arrives_as_it_is(device, words):
 
 def test_no_word_is_a_command_of_its_own(plug_in):
     phone = plug_in()
-    for word in HOSTILE:
-        assert open_device().shell(word).code in (126, 127), word
+    device = open_device()
+    for word in ("a; touch made", "$(touch made)", "`touch made`", "a\ntouch made", "a & touch made", "if", "A=1", ""):
+        assert device.shell(word).code in (126, 127), word
     assert list(phone.folder.iterdir()) == []
 
 

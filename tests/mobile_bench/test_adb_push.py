@@ -10,7 +10,7 @@ from mobile_bench.device import open_device
 from mobile_bench.errors import CommandFailedError, DeviceGoneError, PushError, ReadOnlyError, StorageFullError
 from tfold.errors import BadInputError
 
-NAMES = ["it's a \"b\"", "$(touch made) `touch made`; touch made", "-x", "a\nb", "é漢🎉", "*", "%s,0", "caf\udce9"]
+NAMES = ["it's a \"b\"", "$(touch made) `touch made`; touch made", "-x", "a\nb", "*é漢🎉", "%s,0 caf\udce9"]
 
 
 @pytest.fixture
@@ -69,8 +69,9 @@ def test_what_is_no_path_on_a_phone(phone, local, remote):
 
 
 def test_what_is_no_file_here(phone, tmp_path):
-    for wrong in (tmp_path / "missing", tmp_path, ""):
-        with pytest.raises(BadInputError):
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path / "missing", tmp_path, tmp_path / "pipe"):
+        with pytest.raises(BadInputError, match="which is none"):
             open_device().push(wrong, f"{phone.folder}/x")
     for wrong in (tmp_path / "no" / "folder", tmp_path):
         with pytest.raises(BadInputError, match="in a folder that exists"):
