@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ APP_FLAGS = Capabilities(
     has_taskset=False,
 )
 
-_ENDED = re.compile(r"nference timings in us: .*Inference(?: \(avg\))?: [0-9]|Benchmarking failed")
+_ENDED = re.compile(r"nference timings in us: .*(?:Inference(?: \(avg\))?|no stats): [0-9]|Benchmarking failed")
 
 
 def install_apk(device, path, timeout: float = 300.0) -> None:
@@ -49,7 +50,7 @@ def install_apk(device, path, timeout: float = 300.0) -> None:
         AppNotInstalledError: the phone does not take it.
     """
     path = Path(path)
-    if not path.is_file() or path.read_bytes()[:2] != b"PK":
+    if not path.is_file() or not zipfile.is_zipfile(path):
         raise BadInputError(f"An app is an .apk file. Received: {path}. Fetch android_aarch64_benchmark_model.apk from "
                             "TFLite's nightly bucket.")
     ended = device.adb("install", "-r", "-d", "-g", str(path), timeout=timeout, check=False)

@@ -108,7 +108,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code}, {error.reason}."
     if isinstance(error, urllib.error.URLError):
-        return f"{one_line(error.reason)}"
+        return one_line(error.reason)
     if isinstance(error, http.client.IncompleteRead):
-        return f"only {len(error.partial)} bytes of the last part."
+        return "the connection ended in the middle."
     return one_line(error) if str(error) else f"{type(error).__name__}."

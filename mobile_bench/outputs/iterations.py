@@ -56,9 +56,9 @@ def check_count(stats: Stats, wanted: Wanted | None, delayed: bool) -> None:
         wanted: what was announced before it; None, nothing was.
         delayed: whether the tool waited between the inferences, so that their times do not add up to the whole.
     """
-    if wanted is None or stats.count is None:
+    if wanted is None:
         return
-    total_us = (stats.avg_us or 0.0) * stats.count
+    total_us = (stats.avg_us or 0.0) * stats.count  # without a warm-up, both are nothing
     before_last_us = total_us - (stats.curr_us or 0) - stream_rounding(total_us) * 1.01
     too_many = stats.count > wanted.runs and (
         before_last_us > _us(wanted.least_s) if wanted.least_s is not None else wanted.most_s is None

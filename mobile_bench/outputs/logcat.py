@@ -66,7 +66,7 @@ def parse_logcat(text: str, pid: int | None = None) -> RunOutput:
         raise OutputError(f"A log must tell one run, or it must be said which. Received: runs of the processes "
                           f"{', '.join(map(str, runs))}. Name one with pid=, or clear the log before a run: "
                           "adb logcat -c.")
-    if pid is not None and pid not in runs and all(entry.pid != pid for entry in entries):
+    if pid is not None and all(entry.pid != pid for entry in entries):
         raise OutputError(f"The process must have logged something. Received: pid={pid}, and runs of "
                           f"{', '.join(map(str, runs)) or 'no process'}. Name the process of the benchmark app.")
     if pid is None and not runs:

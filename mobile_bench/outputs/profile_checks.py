@@ -84,8 +84,10 @@ def _adding_up(rows: list[dict], form: Format) -> Iterator[str]:
 
 
 def _last_share(rows: list[dict], total_ms: float, form: Format) -> Iterator[str]:
-    if rows and total_ms and all(row[CALLED] for row in rows) and not _is_whole(rows[-1][CUMULATED], form):
-        yield "[cdf%] goes to 100 %"
+    if rows and total_ms and all(row[CALLED] for row in rows):
+        last = rows[-1][CUMULATED]
+        if abs(last - 100) > form.rounding(last) + _FLOAT32_SHARE:
+            yield "[cdf%] goes to 100 %"
 
 
 def _first(report: Report, form: Format) -> Iterator[str]:
@@ -134,8 +136,6 @@ def _summary(report: Report, form: Format) -> Iterator[str]:
         if whole and abs(row[PERCENT] - 100 * row[AVERAGE] / whole) > slack:
             yield f"the share of {row[KIND]}"
     yield from _adding_up(summary, form)
-    if whole and not _is_whole(summary[-1][CUMULATED], form):
-        yield "the summary's shares go to 100 %"
 
 
 def _spent(ops: list[dict], total_ms: float, form: Format, by_share: bool) -> tuple[float, float]:
@@ -158,6 +158,3 @@ def _spent(ops: list[dict], total_ms: float, form: Format, by_share: bool) -> tu
 def _same(one, other) -> bool:
     return one == other or (one != one and other != other)  # NaN, the share of a total of 0, is the same as NaN
 
-
-def _is_whole(share: float, form: Format) -> bool:
-    return abs(share - 100) <= form.rounding(share) + _FLOAT32_SHARE

@@ -32,9 +32,9 @@ class TextFormat:
 
     def columns(self, line: str) -> tuple[str, ...] | None:
         """The titles of the columns, where `line` is a table's head."""
-        titles = re.findall(r"\[([^\[\]]*)\]", line)
-        is_head = line.strip().lower().startswith("[node type]") and not re.sub(r"\[[^\[\]]*\]", "", line).strip()
-        return tuple(map(_title, titles)) if is_head else None
+        if not re.fullmatch(r"\s*\[[Nn]ode type\](?:\s*\[[^\[\]]*\])*\s*", line):
+            return None
+        return tuple(map(_title, re.findall(r"\[([^\[\]]*)\]", line)))
 
     def cells(self, line: str, columns: tuple[str, ...]) -> dict[str, str]:
         """The row's cells by column."""

@@ -75,7 +75,7 @@ def run_from_lines(lines: Sequence[Line], exit_code: int = 0, summary_suffices: 
     facts, results = collect_facts(lines), parse_results(lines)
     wanted, series, summary = _ordered(lines, results is not None, summary_suffices)
     warmup, inference = series or (None, Stats(avg_us=summary.inference_avg_us))
-    if inference.count == 0 or inference.avg_us is None:
+    if inference.avg_us is None:
         raise OutputError("A run measures at least one inference. Received: a measurement with count=0. "
                           "Run the tool without --dry_run and with --num_runs of at least 1.")
     if inference.avg_us <= 0:
@@ -100,8 +100,9 @@ def _check_whole(lines: Sequence[Line]) -> None:
 
 
 def _tells(line: Line) -> bool:
-    recognised = line.text.startswith("count=") or parse_wanted(line.text) or parse_summary(line.text)
-    return bool(recognised or read_fact(line.text) or read_delegation([line]) or _UNCONSUMED in line.text)
+    return line.text.startswith("count=") or _UNCONSUMED in line.text or bool(
+        parse_summary(line.text) or read_fact(line.text)
+    )
 
 
 def _ordered(

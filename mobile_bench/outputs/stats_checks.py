@@ -44,8 +44,10 @@ def _broken(stats) -> Iterator[str]:
             yield f"min ≤ {name} ≤ max"
     if stats.count is not None and None not in (stats.avg_us, low, high):
         yield from _average(stats)
-        if stats.std_us is not None and stats.count > 1:
+        if stats.std_us is not None:
             yield from _deviation(stats)
+    if stats.count == 1 and low != high:
+        yield "one inference is the fastest and the slowest"
     both = (stats.first_us, stats.curr_us)
     if stats.count == 2 and None not in (low, high, *both) and sorted(both) != [low, high]:
         yield "two inferences are the fastest and the slowest one"

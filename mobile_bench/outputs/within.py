@@ -32,9 +32,8 @@ def check_summary(summary: Summary, warmup: Stats | None, inference: Stats, fact
         same("Inference (avg)", summary.inference_avg_us, _printed(inference.avg_us))
     if "session_ms" in facts:
         same("Init (ms)", as_streamed(summary.init_us / 1000), facts["session_ms"])
-    for name, value in (("Init", summary.init_us), ("Inference (avg)", summary.inference_avg_us)):
-        if value is not None and value <= 0:
-            raise OutputError(f"Times are positive. Received: {name}: {value}. The output is damaged: measure again.")
+    if summary.init_us == 0:
+        raise OutputError("Loading a model takes some time. Received: Init: 0. The output is damaged: measure again.")
     if summary.memory_overall_mb is not None:
         same("overall memory", summary.memory_overall_mb, facts.get("memory_overall_mb"))
 

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,11 @@ def test_only_what_comes_behind_our_own_line_counts(app):
     assert app(line(SUMMARY)).inference.avg_us == 6561.96  # and not 99, of an earlier run
 
 
+def test_an_app_of_old_that_logs_a_mean_alone(app):
+    output = app(line("Average inference timings in us: Warmup: 751932, Init: 21039, no stats: 747733"))
+    assert output.inference.avg_us == 747733
+
+
 def test_an_app_that_logs_everything(app):
     tool = app.folder / "tool"
     tool.write_text(f"#!{sys.executable} -IS\n" + (HERE / "stand_in_benchmark_model.py").read_text())
@@ -113,6 +119,11 @@ def test_it_waits_for_the_result(app):
     (app.folder / "later").write_text(line(SUMMARY))
     assert app().inference.avg_us == 6561.96
     assert (app.folder / "looks").read_text() == "\n" * 3
+
+
+def test_it_waits_for_warm_up_and_measurement_and_a_minute_more(app):
+    with pytest.raises(ToolCrashError, match="nothing within 80 s"):
+        app("", Options(max_secs=10), poll_s=40)
 
 
 @pytest.mark.parametrize(("log", "said"), [
@@ -174,7 +185,8 @@ def test_blanks_are_refused(app):
 
 def test_installing(app, tmp_path):
     apk = tmp_path / "benchmark.apk"
-    apk.write_bytes(b"PK\x03\x04")
+    with zipfile.ZipFile(apk, "w") as file:
+        file.writestr("AndroidManifest.xml", "")
     app.device.command("adb", f'echo "$*" > {tmp_path}/installed; echo Success')
     install_apk(app.device, apk)
     assert (tmp_path / "installed").read_text() == f"-s local install -r -d -g {apk}\n"

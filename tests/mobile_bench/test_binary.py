@@ -25,14 +25,14 @@ PHONE = ("arm64-v8a", "armeabi-v7a")
 def elf(machine=183, bits=64, kind=3, endian=1, code=b"code"):
     """A whole ELF file with one segment and nothing that could run."""
     header, segment = (64, 56) if bits == 64 else (52, 32)
-    size = header + segment + len(code)
+    at = header + segment
     ident = b"\x7fELF" + bytes([bits // 32, endian, 1]) + bytes(9)
     if bits == 64:
         head = struct.pack("<16sHHIQQQIHHHHHH", ident, kind, machine, 1, 0, header, 0, 0, header, segment, 1, 0, 0, 0)
-        part = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 4096)
+        part = struct.pack("<IIQQQQQQ", 1, 5, at, 2**40, 2**40, len(code), 2**30, 4096)
     else:
         head = struct.pack("<16sHHIIIIIHHHHHH", ident, kind, machine, 1, 0, header, 0, 0, header, segment, 1, 0, 0, 0)
-        part = struct.pack("<IIIIIIII", 1, 0, 0, 0, size, size, 5, 4096)
+        part = struct.pack("<IIIIIIII", 1, at, 2**30, 2**30, len(code), 2**30, 5, 4096)
     return head + part + code
 
 
@@ -201,6 +201,9 @@ def server():
     """An HTTP server; its address. /tool is the binary; /cut promises more than it sends; /moved redirects."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        close_connection = True
+
         def do_GET(self):
             self.server.requests.append(self.path)
             if self.path == "/moved":
@@ -212,6 +215,11 @@ def server():
                 self.send_header("Content-Length", str(len(AARCH64) + (self.path == "/cut")))
                 self.end_headers()
                 self.wfile.write(AARCH64)
+            elif self.path == "/cut-chunk":
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"40\r\n" + AARCH64[:9])
             elif self.path == "/silent":
                 self.server.released.wait(10)
             else:
@@ -258,7 +266,8 @@ def test_a_cached_file_that_was_changed_is_fetched_again(server):
 @pytest.mark.parametrize(("path", "sha256", "said"), [
     ("/tool", "ab" * 32, f"pinned, {'ab' * 32}. Received: {PIN} from .*/tool. Another build lies there now"),
     ("/cut", PIN, f"only {len(AARCH64)} of {len(AARCH64) + 1} bytes"),
-    ("/none", PIN, "HTTP 404, Not Found"),
+    ("/cut-chunk", PIN, "/cut-chunk: the connection ended in the middle. Check"),
+    ("/none", PIN, "/none: HTTP 404, Not Found. Check"),
 ])
 def test_what_cannot_be_fetched_leaves_nothing(server, path, sha256, said):
     with pytest.raises(DownloadError, match=said):
@@ -269,7 +278,7 @@ def test_what_cannot_be_fetched_leaves_nothing(server, path, sha256, said):
 def test_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(DownloadError, match="Connection refused.*--benchmark-binary"):
+    with pytest.raises(DownloadError, match=r"/tool: \[Errno \d+\] Connection refused. Check .*--benchmark-binary"):
         fetch(f"http://127.0.0.1:{port}/tool", PIN)
 
 
@@ -279,7 +288,8 @@ def test_a_silent_server_a_slow_one_and_too_much(server):
     with pytest.raises(DownloadError, match=f"only {len(AARCH64)} bytes in the time allowed"):
         fetch(f"{server.address}/tool", PIN, patience=-1)
     with pytest.raises(DownloadError, match="more than 0 MiB"):
-        fetch(f"{server.address}/tool", PIN, largest=10)
+        fetch(f"{server.address}/tool", PIN, largest=len(AARCH64) - 1)
+    assert fetch(f"{server.address}/tool", PIN, largest=len(AARCH64)).read_bytes() == AARCH64
 
 
 @pytest.mark.parametrize(("url", "sha256", "said"), [

@@ -83,6 +83,7 @@ def test_a_binary_is_asked_by_one_call(device, install):
 
 def test_the_other_tool_is_told_by_its_flags(device, install):
     tool = read_capabilities(device, install(variant="litert"))
+    assert Capabilities({"graph": "", "dispatch_library_path": ""}).variant == "litert"  # some builds have no NPU
     assert tool.variant == "litert" and tool.has_gpu and not tool.has_nnapi and not tool.has_profile
 
 

@@ -95,6 +95,7 @@ def test_what_an_option_means():
     assert choose_cores("big", PRIME, 4).mask == "f0"
     assert choose_cores("none", PRIME, 4).mask is None
     assert choose_cores("0xC0", PRIME, 1).numbers == (6, 7)
+    assert choose_cores("ff", PRIME, 1).mask == "ff"
     assert choose_cores("c0", [], 1).mask == "c0"  # a phone that tells nothing of its cores
 
 

@@ -100,6 +100,10 @@ def test_values_that_are_no_measurement(options):
         flags_for(ANDROID, Options(**options), GRAPH)
 
 
+def test_the_least_that_is_a_measurement():
+    Options(threads=1, runs=1, warmup_runs=0, warmup_secs=0, min_secs=0, max_secs=0.1).check()
+
+
 @pytest.mark.parametrize("word", ["--num_runs=1", "--graph=other", "--use_gpu=false", "--use_caching=1"])
 def test_a_flag_is_given_once(word):
     options = Options(gpu=True, extra=("--use_caching=true", word))

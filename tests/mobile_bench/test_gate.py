@@ -153,6 +153,13 @@ def test_thermal_status_and_the_temperatures_of_now():
         Sensor("AP", "cpu", 48.25), Sensor("SKIN", "skin", 33.8), Sensor("new thing", "other", 40.0))
 
 
+def test_the_kinds_of_sensors():
+    names = {-1: "other", 0: "cpu", 1: "gpu", 2: "battery", 3: "skin", 4: "usb port", 5: "power amplifier", 9: "npu"}
+    text = "".join(f"Temperature{{mValue=30.0, mType={kind}, mName=s{kind}, mStatus=0}}\n" for kind in names)
+    assert {sensor.name: sensor.kind for sensor in parse_temperatures(text)} == {
+        f"s{kind}": name for kind, name in names.items()}
+
+
 def test_cached_temperatures_only_where_there_are_no_others():
     assert parse_temperatures(ANDROID_10_CACHED_ONLY) == (Sensor("skin-therm", "skin", 29.1),)
 
@@ -181,6 +188,7 @@ def test_power_save(text, saves):
 
 
 @pytest.mark.parametrize(("text", "on"), [("  mWakefulness=Awake\n", True), ("  mWakefulness=Asleep\n", False),
+                                          ("mWakefulness=Dreaming\n", True),
                                           ("mWakefulness=Dozing\r\n", False), ("  mWakefulnessChanging=false\n", None),
                                           ("mWakefulness=Aw", None), ("mWakefulness=Sleepy\n", None), ("", None)])
 def test_screen(text, on):
@@ -230,6 +238,13 @@ def test_a_phone_that_tells_nothing_has_an_empty_condition(tmp_path):
                                    "skin temperature", "caps of its cores", "power saving")
 
 
+def test_a_frequency_of_zero_is_none_and_a_hot_chip_no_skin():
+    text = "@thermal\nTemperature{mValue=90.0, mType=0, mName=AP, mStatus=0}\n@cores\n3 0 0 0\n"
+    condition = parse_condition(text, 1.0)
+    assert condition.cores == (CoreNow(3),) and condition.capped_cores == ()
+    assert condition.celsius is None and "skin temperature" in not_told(condition)
+
+
 @pytest.mark.parametrize("text", ["", "@battery", "@battery\n  temperature: 31", "@cores\n0 1 2\nx 1 2 3\n1 2 3 4",
                                   "@battery\n  temperature: 31@thermal\nThermal Status: 0"])
 def test_a_cut_answer_is_an_empty_condition(text):
@@ -277,6 +292,8 @@ def test_it_gives_up_in_time_and_says_how_hot_it_was(phone):
     with pytest.raises(TooHotError, match=expected):
         wait_until_cool(phone, Gate(wait_s=65), None, clock, clock.sleep, phone.sysfs)
     assert clock.now == 60
+    with pytest.raises(TooHotError, match="after 60 s"):  # one more look would still be in time
+        wait_until_cool(phone, Gate(wait_s=60, poll_s=20), None, clock, clock.sleep, phone.sysfs)
 
 
 def test_a_phone_that_saves_power_is_not_measured(phone):
@@ -289,7 +306,12 @@ def test_a_phone_with_an_empty_battery_is_not_measured(phone):
     phone.battery.write_text(ANDROID_14_BATTERY.replace("level: 85", "level: 19"))
     with pytest.raises(PhoneNotReadyError, match="20 % .* Received: local with 19 %"):
         wait_until_cool(phone, Gate(), sysfs=phone.sysfs)
-    assert wait_until_cool(phone, Gate(min_battery=10), sysfs=phone.sysfs).battery_percent == 19
+    assert wait_until_cool(phone, Gate(min_battery=19), sysfs=phone.sysfs).battery_percent == 19
+
+
+def test_gates_at_their_bounds():
+    Gate(max_status=6, margin_celsius=0, wait_s=0, min_battery=100).check()
+    Gate(max_celsius=0.5, poll_s=0.5, min_battery=0).check()
 
 
 @pytest.mark.parametrize("gate", [Gate(max_status=7), Gate(max_status=-1), Gate(max_celsius=0), Gate(poll_s=0),

@@ -67,7 +67,8 @@ def test_a_phone_is_described_by_one_call(device, tmp_path):
 
 
 def test_an_old_phone_has_other_properties(device, tmp_path):
-    old = {"ro.board.platform": "msm8974", "ro.hardware": "hammerhead", "ro.product.cpu.abi": "armeabi-v7a",
+    old = {"ro.soc.manufacturer": "QTI", "ro.board.platform": "msm8974", "ro.hardware": "hammerhead",
+           "ro.product.cpu.abi": "armeabi-v7a",
            "ro.build.version.release": "4.4.4"}
     set_properties(device, old)
     info = describe(device, sysfs=str(make_cores(tmp_path / "sys", [2265600], online="garbled")))

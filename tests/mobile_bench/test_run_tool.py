@@ -1,6 +1,8 @@
 """Runs of the tool: what they return, and every way in which they must not be believed."""
 
+import re
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -144,12 +146,19 @@ def test_benchmark_litert_model(run):
     assert output.warnings == ("the tool does not tell how much GPU has run",)
 
 
-@pytest.mark.parametrize(("signal", "said"), [(9, r"exit code 137: it was killed \(SIGKILL\): .*memory was full"),
-                                              (11, r"exit code 139: it crashed \(SIGSEGV\)"),
-                                              (6, "exit code 134: .*SIGABRT"), (12, "signal 12 has ended it")])
-def test_a_killed_tool_is_explained(run, signal, said):
-    with pytest.raises(ToolCrashError, match=f"{said}.* It says: .*Initialized session"):
-        run({"signal": signal})
+def test_a_killed_tool_is_explained(run):
+    killed = r"exit code 137: it was killed \(SIGKILL\): .*memory was full.* It says: .*Initialized session"
+    with pytest.raises(ToolCrashError, match=killed):
+        run({"signal": 9})
+
+
+@pytest.mark.parametrize("number", [1, 4, 6, 7, 8, 11, 12, 15, 31])
+def test_every_signal_has_its_name(run, number):
+    run()
+    run.device.command("dying", f"exit {128 + number}")
+    name = signal.Signals(number).name if number not in (1, 12) else f"signal {number} has ended it"
+    with pytest.raises(ToolCrashError, match=f"exit code {128 + number}: .*{name}"):
+        run(binary="dying", capabilities=Capabilities(FLAGS[None, False, False]))
 
 
 def test_a_bad_model_is_the_tools_own_error(run):
@@ -166,6 +175,9 @@ def test_a_tool_that_is_gone_meanwhile(run):
     known = Capabilities(FLAGS[None, False, False])
     with pytest.raises(WrongBinaryError, match="none: it is not there"):
         run(binary=str(run.path / "none"), capabilities=known)
+    (run.path / "tool").chmod(0o644)
+    with pytest.raises(WrongBinaryError, match="not made executable"):
+        run(binary=str(run.path / "tool"), capabilities=known)
 
 
 def test_it_is_held_on_the_cores_of_a_mask(run):
@@ -185,16 +197,23 @@ def test_a_mask_that_the_phone_refuses(run):
 def test_a_phone_without_taskset(run):
     run()
     without = Capabilities(FLAGS[None, False, False], has_taskset=False)
+    assert run(capabilities=without).warnings == ()
     assert "no taskset" in run(mask="f0", capabilities=without).warnings[0]
     with pytest.raises(AffinityError, match="Received: mask f0, and local without it"):
         run(mask="f0", capabilities=without, options={"affinity": "f0"})
 
 
-@pytest.mark.parametrize("remove", [
-    [], ["op_profiling_output_mode"], ["op_profiling_output_mode", "profiling_output_csv_file",
-                                       "max_profiling_buffer_entries"]])
-def test_a_profile_from_new_and_older_and_old_builds(run, remove):
+@pytest.mark.parametrize(("remove", "how"), [
+    ([], "--max_profiling_buffer_entries=16384.*--op_profiling_output_mode=csv.*--op_profiling_output_file=/"),
+    (["op_profiling_output_mode"], "--profiling_output_csv_file=/"),
+    (["op_profiling_output_mode", "profiling_output_csv_file", "max_profiling_buffer_entries"],
+     "--enable_op_profiling=true$"),
+])
+def test_a_profile_from_new_and_older_and_old_builds(run, remove, how):
+    said, shell = [], run.device.shell
+    run.device.shell = lambda *words, **options: said.append(" ".join(words)) or shell(*words, **options)
     profile = run({"remove": remove}, {"runs": 3}, does=profile_once)
+    assert re.search(how, said[0])
     assert [op.kind for op in profile.run_order] == [
         "Convolution (NHWC, F32) IGEMM", "Convolution (NHWC, F32) DWConv", "Add (ND)", "Fully Connected (NC, F32) GEMM"]
     assert profile.run_order[0].percent == pytest.approx(50, abs=1)

@@ -93,9 +93,14 @@ def test_what_xnnpack_makes_besides_belongs_to_the_op_before():
 
 
 def test_the_runtimes_own_kernels_name_their_op():
-    lines = [Line("SOFTMAX", 2.0, 7), Line("CONV_2D", 1.0, 0), Line("ADD", 4.0, 3)]
+    lines = [Line("SOFTMAX", 2.0, 7), Line("CONV_2D", 1.0, 0), Line("CONV_2D", 5.0, 1), Line("ADD", 4.0, 3)]
     found = attribute(BASE, lines)  # number 3 is no ADD: it is not believed, and aligned by its kind
-    assert {op: time for op, time in found.microseconds.items() if time} == {7: 2.0, 0: 1.0, 4: 4.0}
+    assert {op: time for op, time in found.microseconds.items() if time} == {7: 2.0, 0: 1.0, 1: 5.0, 4: 4.0}
+
+
+def test_a_profile_of_something_else_is_given_to_nobody():
+    lines = [("Add (ND)", 4.0), ("Tanh (NC, F32)", 5.0)]
+    assert attributed(BASE, *lines) == ({}, [kind for kind, _ in lines])
 
 
 KINDS = {"CONV_2D": CONV, "DEPTHWISE_CONV_2D": DEPTHWISE, "ADD": "Add (ND)", "SOFTMAX": "Softmax (NC, F32)"}

@@ -1,5 +1,6 @@
 """The time of every op for `tfold bench --profile`: asked of the runtime or of a phone's tool, told by layer."""
 import mobile_bench
+from tfold.cli.common import say
 from tfold.cli.op_table import say_changes, say_ops
 from tfold.measure.errors import ProfilerNotAvailableError
 from tfold.measure.profile import profile
@@ -62,7 +63,9 @@ def _said(contents, told, how, where, as_json):
             {"op": op.index, "kind": op.kind, "name": one.subgraphs[0].name_of(op),
              "microseconds": microseconds.get(op.index)} for op in one.ops])
         document["unknown"].append([{"kind": line.kind, "microseconds": line.microseconds} for line in unknown])
-    if len(contents) == 2:
+    if not all(times):
+        say(f"{words}: the profile fits too few of the model's ops to be told by layer", as_json)
+    elif len(contents) == 2:
         changes = op_changes(*contents, *times)
         say_changes(changes, words, as_json)
         document["changes"] = [change.to_json() for change in changes]

@@ -88,6 +88,7 @@ class Attributed:
 
     Attributes:
         microseconds: op's index → its time; 0 for ops that the runtime has fused into a neighbour or computed once.
+            Empty where most ops have no line: then the profile is of another model, or of a delegate that tells little.
         unknown: lines that fit no op.
     """
 
@@ -108,7 +109,7 @@ def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
         lines: in the order in which they ran, an inference's worth.
 
     Returns:
-        Attributed: every op has a time.
+        Attributed: every op has a time, or none has.
 
     Examples:
         attribute(read("model.tflite"), [Line("Convolution (NHWC, F32) IGEMM", 348.9)]).microseconds
@@ -128,6 +129,9 @@ def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
             unknown.append(line)
         else:
             times[op.index] += line.microseconds
+            taken.add(op.index)
+    if 2 * len(taken) < len(ops):
+        return Attributed({}, tuple(lines))
     return Attributed(times, tuple(unknown))
 
 

@@ -67,7 +67,7 @@ def test_failures_in_the_tools_own_words(captured, name, said, way_out):
         for exit_code in (code, 0):  # adb to an old phone tells 0
             with pytest.raises(BenchmarkFailedError, match=way_out) as failed:
                 parse_run(*streams, exit_code=exit_code)
-            assert failed.value.reasons[0] == said
+            assert failed.value.reasons[0] == said and "Benchmarking failed." not in failed.value.reasons
             assert failed.value.exit_code == exit_code
             assert said.rstrip(".") in str(failed.value)
 
@@ -96,6 +96,13 @@ def test_numbers_of_a_tool_that_failed_are_not_taken(captured, exit_code, told):
         parse_run("", exit_code=exit_code)
 
 
+def test_a_failure_without_a_reason(captured):
+    with pytest.raises(BenchmarkFailedError, match="no reason; its last words: loading. Run"):
+        parse_run("INFO: loading\n\nBenchmarking failed.\n")
+    with pytest.raises(BenchmarkFailedError):
+        parse_run(captured("plain.txt")[0] + "Benchmarking failed.\n")
+
+
 def test_errors_that_the_tool_survived_are_warnings(captured):
     run = parse_run(captured("plain.txt")[0], "ERROR: Can not open OpenCL library.\nWARNING: slow\nWARN: slow\n")
     assert run.warnings == ("ERROR: Can not open OpenCL library.", "slow")
@@ -106,6 +113,12 @@ def test_errors_that_the_tool_survived_are_warnings(captured):
 def test_no_measurement_is_an_error(text):
     with pytest.raises(OutputError, match="Received: no"):
         parse_run(text)
+
+
+@pytest.mark.parametrize("again", ["INFO: STARTING!", "count=1 curr=6692", "Running benchmark for 1 iterations"])
+def test_a_line_of_a_second_run(captured, again):
+    with pytest.raises(OutputError, match="several runs"):
+        parse_run(captured("plain.txt")[0] + again + "\n")
 
 
 def test_two_runs_are_an_error(captured):

@@ -46,6 +46,20 @@ def test_every_prefix_and_every_summary(prefix, summary):
     assert run.warnings == ()
 
 
+SEVERITIES = {
+    "{}: ": ("WARN", "WARNING", "ERROR"), "{}: [litert/x.cc:7] ": ("WARN", "WARNING", "ERROR"),
+    "{}0714 13:15:01.123456  4242 x.cc:89] ": "WWE", "{}0000 00:00:1690000000.123456 4242 x.cc:89] ": "WWE",
+    "2018-09-10 12:36:37.571102: {} tensorflow/x.cc:361] ": "WWE", "{}/tflite  ( 4242): ": "WWE",
+}
+
+
+@pytest.mark.parametrize("prefix", SEVERITIES)
+def test_every_loggers_severities(prefix):
+    warn, warning, error = (prefix.format(letter) for letter in SEVERITIES[prefix])
+    run = parse_run(f"{warn}slow\n{warning}hot\n{error}no OpenCL\n" + text_of((*SERIES, NEW)))
+    assert run.warnings == ("slow", "hot", "ERROR: no OpenCL")
+
+
 def test_without_percentiles_the_mean_stands_for_the_block():
     block = parse_run(text_of((*BEFORE, *SERIES, OLD))).block()
     assert (block.value_ms, block.statistic, block.p5_ms, block.mean_ms) == (80.5, "mean", None, 80.5)
@@ -133,7 +147,8 @@ def test_litert(prefix):
     ("38.47 ms", "38.97 ms"), ("90.00 ms", "91.00 ms"), ("87.00 ms", "87.01 ms"), ("80.50 ms", "80.51 ms"),
     ("(2 runs)", "(3 runs)"), ("(4 runs)", "(5 runs)"), ("79.00 ms", "79.10 ms"), ("82.00 ms", "81.99 ms"),
     ("1.12\n", "1.13\n"), ("1.12\n", "1.1\n"), ("82.00 ms", "82.00"), ("=" * 38 + "\n", ""), ("82.00 ms", "8x.00 ms"),
-    ("Inference (min)", "Inference (max)"), ("Model initialization: 38.47 ms\n", ""), ("(4 runs)", ""),
+    ("Inference (min)", "Inference (max)"), ("Model initialization: 38.47 ms\n", ""), (" (4 runs)", ""),
+    ("90.00 ms", "90.0 ms"), ("82.00 ms", "82.00 ms (4 runs)"), ("Inference (max):      82", "Inference (max):82"),
 ])
 def test_litert_contradicting_itself(old, new):
     text = "Initialized session in 38.467ms.\n" + text_of(SERIES) + text_of(RESULTS)
@@ -142,9 +157,35 @@ def test_litert_contradicting_itself(old, new):
         parse_run(text.replace(old, new))
 
 
-def test_litert_twice():
+@pytest.mark.parametrize("results", [RESULTS * 2, RESULTS[:2] + RESULTS])
+def test_litert_twice(results):
     with pytest.raises(OutputError, match="second block"):
-        parse_run(text_of(SERIES) + text_of(RESULTS) * 2)
+        parse_run(text_of(SERIES) + text_of(results))
+
+
+def test_litert_without_its_end_or_a_beginning():
+    with pytest.raises(OutputError, match="no end missing"):
+        parse_run(text_of((*SERIES, NEW, *RESULTS[:-2])))
+    with pytest.raises(OutputError, match="init_ms missing"):
+        parse_run(text_of((*SERIES, NEW, *RESULTS)).replace("Model init", "Xodel init"))
+    assert parse_run(text_of((*SERIES, NEW, "=" * 38))).inference == MEASURED
+
+
+def test_litert_without_a_warm_up():
+    text = text_of(("count=0", "count=1 curr=80500", *RESULTS)).replace("90.00 ms", "0.00 ms").replace(
+        "87.00 ms (2 runs)", "0.00 ms (0 runs)").replace("4 runs", "1 runs").replace("79.00", "80.50").replace(
+        "82.00", "80.50").replace("1.12", "0.00")
+    run = parse_run(text)
+    assert (run.warmup, run.inference.avg_us, run.first_us, run.init_us) == (Stats(0), 80500, None, 38470)
+    with pytest.raises(OutputError, match="average of 0"):
+        parse_run(text.replace("curr=80500", "curr=0").replace("80.50", "0.00"))
+
+
+def test_litert_cut_where_the_block_would_not_tell():
+    first = text_of(SERIES).replace("std=1118", "std=1118 p5=79000 median=80000 p95=82000").rstrip("\n")
+    assert parse_run(first + "\n", text_of(RESULTS)).inference.p95_us == 82000
+    with pytest.raises(OutputError, match="unstripped"):
+        parse_run(first, text_of(RESULTS))
 
 
 DELEGATES = {
@@ -165,6 +206,11 @@ def test_delegation(line):
     assert parse_run(text).delegation == (DELEGATES[line],)
     with pytest.raises(OutputError, match="delegate must be readable"):
         parse_run(text.replace(" executed ", " exxcuted "))
+
+
+def test_other_lines_about_applying():
+    run = parse_run(text_of((*BEFORE, "Applied 3 patches.", "The model graph is fine.", *SERIES, NEW)))
+    assert run.delegation == ()
 
 
 def test_several_delegates_and_two_fates_of_one():
@@ -252,8 +298,8 @@ def test_too_few_inferences_need_the_time_to_be_up():
         parse_run(text)
     ended = text.replace("0.3 seconds but terminate if exceeding 150", "0.3 seconds but terminate if exceeding 0.3")
     assert parse_run(ended).inference == MEASURED
-    delayed = text.replace("Num threads: [1]", "Inter-run delay (seconds): [40]")
-    assert parse_run(delayed).inference == MEASURED
+    for waited in ("Inter-run delay (seconds): [40]", "Number of prorated runs per second: [0.02]"):
+        assert parse_run(text.replace("Num threads: [1]", waited)).inference == MEASURED
     with pytest.raises(OutputError, match="asked for"):
         parse_run(text.replace("exceeding 150", "exceeding 0.1"))
 
@@ -269,6 +315,25 @@ def test_lines_that_are_missing(missing):
         parse_run(text_of(lines[:missing] + lines[missing + 1:]))
 
 
+def test_the_summary_alone_is_no_output():
+    with pytest.raises(OutputError, match="no line with count="):
+        parse_run(text_of((NEW,)))
+
+
+@pytest.mark.parametrize("line", [
+    "count=4", "count=4 curr=80500", "count=1 curr=80500(all same)", "count=0 curr=80500", "count=0(all same)",
+    "count=0 p5=1 median=1 p95=1", "count=1 first=1 curr=1 min=1 max=1 avg=1 std=0", "count=4 curr=80500 (all same)",
+])
+def test_forms_that_do_not_fit_the_count(line):
+    with pytest.raises(OutputError, match="one of the forms"):
+        parse_run(text_of((*SERIES, NEW)).replace(SERIES[4], line))
+
+
+def test_the_sum_of_integers_is_one():
+    with pytest.raises(OutputError, match="integer"):  # in both lines
+        parse_run(text_of((*SERIES, NEW)).replace("80500", "80500.4"))
+
+
 def test_exchanged_series_are_noticed():
     with pytest.raises(OutputError, match="First inference"):
         parse_run(text_of((SERIES[4], SERIES[1], NEW)))
@@ -280,5 +345,7 @@ def test_an_end_without_line_end_may_be_cut():
         parse_run(text[:-1])
     with pytest.raises(OutputError, match="unstripped"):
         parse_run(text, "INFO: Num threads: [1]")
+    with pytest.raises(OutputError, match="unstripped"):
+        parse_run(text, "WARN: Unconsumed cmdline flags: --use_g")
     assert parse_run(text[:-1] + "\r") == parse_run(text)
     assert parse_run(text, "Killed") == parse_run(text)

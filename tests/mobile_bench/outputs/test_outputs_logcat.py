@@ -80,6 +80,18 @@ def test_an_app_that_failed(log, begun):
     assert failed.value.reasons == ("Could not open '/m.tflite'.",)
 
 
+def test_errors_without_a_run(log):
+    failing = log(["Could not open '/m.tflite'."], pid=5, letter="E")
+    with pytest.raises(BenchmarkFailedError):
+        parse_logcat(failing + log([SUMMARY], pid=6), pid=5)
+    with pytest.raises(OutputError, match="none of a run; its last one: 'No OpenCL.'"):  # whose is it?
+        parse_logcat(failing + log(["No OpenCL."], pid=7, letter="E"))
+    with pytest.raises(OutputError, match="none of a run; its last one: 'Loaded"):
+        parse_logcat(log(["Loaded OpenCL."], pid=7))
+    with pytest.raises(OutputError, match="pid=8, and runs of no process"):
+        parse_logcat(failing, pid=8)
+
+
 def test_half_a_log(log, tool):
     lines = [line for line in tool.run([7], [5, 6], prefix="").splitlines() if line]
     assert parse_logcat(log(lines)).inference.count == 2

@@ -137,8 +137,9 @@ def test_no_time_at_all_has_no_shares(tool, form):
     for shown in ("0.001", "100.000%", "100%"):
         zero = zero.replace(shown, "0.000" if shown == "0.001" else "-nan%")
     zero = zero.replace("curr=1", "curr=0")
-    profile = READERS[form](zero)
-    assert (profile.total_ms, profile.run_order[0].percent) == (0, None)
+    for timings in ("curr=0", "count=0"):
+        profile = READERS[form](zero.replace("count=1 curr=0", "count=0") if timings == "count=0" else zero)
+        assert (profile.total_ms, profile.run_order[0].percent) == (0, None)
     with pytest.raises(OutputError, match="share"):
         READERS[form](zero.replace("curr=0", "curr=1").replace("0.000", "0.001"))
 
@@ -163,41 +164,138 @@ def test_whatever_the_tool_prints_is_read(tool, series, runs, kinds, form):
         assert op.average_ms == pytest.approx(sum(flat) / 6000, rel=5e-6, abs=0.00051 if form == "text" else 0)
 
 
-CHANGES = [
-    ("Number of nodes executed: 4", "Number of nodes executed: 5"), ("4 nodes observed", "3 nodes observed"),
-    ("4 nodes observed\n", ""), ("first=416", "first=417"), ("avg=389", "avg=390"), ("[d]:2", "[e]:3"),
-    ("Top by Computation Time ======", "Top by Computation Time ====x="), ("Number of nodes executed: 4\n", ""),
-    ("Timings (microseconds): count=2", "Timings (microseconds): count=x"), ("ADD", "SUB"),
+# Twelve ops, so that two are not among the ten slowest; each called once a run.
+MANY = [(f"KIND {i % 3}, F32", f"[t{i}]:{i}", [[100 * (12 - i)], [100 * (12 - i) + 1]], i) for i in range(12)]
+KIND, FIRST, AVERAGE, PERCENT, CUMULATED, MEMORY, CALLED, NAME = range(8)
+COUNT = 1  # in the summary
+
+
+def with_cell(text, form, table, row, column, change):
+    """The text with one cell of a table changed."""
+    lines = text.splitlines()
+    at = next(number for number, line in enumerate(lines) if f"= {table} =" in line) + 2 + row
+    last = 6 if table.startswith("Summary") else 7
+    cells = lines[at].split("\t")[1:] if form == "text" else lines[at].rsplit(",", last)
+    assert len(cells) == last + 1
+    cells[column] = change(cells[column]) if callable(change) else change
+    lines[at] = "\t" + "\t".join(cells) if form == "text" else ",".join(cells)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def plus(amount):
+    """A change of a number, as it is printed."""
+
+    def change(cell):
+        number = cell.strip().removesuffix("%")
+        shown = f"{float(number) + amount:.3f}" if "." in number else str(int(number) + amount)
+        return cell.replace(number, shown)
+
+    return change
+
+
+CELLS = [
+    ("Run Order", 11, FIRST, plus(0.001), "first. adds up"), ("Run Order", 11, AVERAGE, plus(0.002), "avg ms"),
+    ("Run Order", 11, PERCENT, plus(0.1), "avg ms|has the rows"), ("Run Order", 10, CUMULATED, plus(0.1), "cdf%"),
+    ("Run Order", 11, CALLED, "2", "times called"), ("Run Order", 11, MEMORY, plus(1), "memory of"),
+    ("Run Order", 11, NAME, "[t10]:10", "every name once"), ("Run Order", 11, KIND, "KIND 1, F32", "number of"),
+    ("Run Order", 11, KIND, "KIND 4, F32", "kinds"),
+    ("Run Order", 11, PERCENT, "nan%", "share of each row"), ("Run Order", 11, CUMULATED, "-nan%", "share of each row"),
+    ("Run Order", 11, KIND, " ", "column says"), ("Run Order", 11, FIRST, "-0.100", "column says"),
+    ("Run Order", 11, FIRST, "0.1x0", "column says"), ("Run Order", 11, PERCENT, "1.292", "column says"),
+    ("Run Order", 11, CALLED, "1.0", "readable to its end"),
+    *(("Top by Computation Time", 3, column, plus(0.1), "has the rows") for column in (FIRST, AVERAGE, PERCENT)),
+    *(("Top by Computation Time", 3, column, "2", "has the rows") for column in (KIND, NAME, CALLED)),
+    ("Top by Computation Time", 3, CUMULATED, plus(0.1), "cdf%"),
+    ("Top by Computation Time", 3, MEMORY, plus(1), "has the rows"),
+    ("Summary by node type", 0, COUNT, "5", "number of"), ("Summary by node type", 0, 6, "5", "number of"),
+    ("Summary by node type", 0, 2, plus(0.01), "time of"), ("Summary by node type", 0, 3, plus(0.1), "share of"),
+    ("Summary by node type", 0, 4, plus(0.1), "cdf%"), ("Summary by node type", 0, 5, plus(1), "memory of"),
+    ("Summary by node type", 0, 0, "KIND 1, F32", "kinds"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_tables_that_disagree(tool, form, old, new):
-    text = tool.report(OPS, 2, form)
-    assert old in text
-    READERS[form](text)
-    with pytest.raises(OutputError):
-        READERS[form](text.replace(old, new, 1))
+@pytest.mark.parametrize(("table", "row", "column", "change", "match"), CELLS)
+def test_every_cell_is_told_again(tool, form, table, row, column, change, match):
+    text = tool.report(MANY, 2, form)
+    damaged = with_cell(text, form, table, row, column, change)
+    assert damaged != text and len(READERS[form](text).run_order) == 12
+    with pytest.raises(OutputError, match=match):
+        READERS[form](damaged)
 
 
-def test_every_digit_of_a_time_matters(tool, form):
-    """Each digit of the first row of each table, one after the other, made another one."""
-    text = tool.report(OPS, 2, form)
-    lines = text.splitlines(True)
-    whole = READERS[form](text)
-    for number, line in enumerate(lines):
-        if "CONV_2D" not in line:
-            continue
-        start = line.index("CONV_2D") + len("CONV_2D")
-        end = line.index("[") if "[" in line else len(line)
-        for at in range(start, end):
-            if line[at].isdigit():
-                changed = line[:at] + str((int(line[at]) + 4) % 10) + line[at + 1:]
-                damaged = "".join([*lines[:number], changed, *lines[number + 1:]])
-                try:
-                    assert READERS[form](damaged) == whole, changed
-                except OutputError:
-                    continue
+def test_a_cell_of_a_text_table_has_three_decimals(tool):
+    with pytest.raises(OutputError, match="column says"):
+        parse_profile(with_cell(tool.report(MANY, 2, "text"), "text", "Run Order", 11, FIRST, "0.1000"))
+
+
+def test_memory_may_shrink(tool, form):
+    profile = READERS[form](tool.report([("ADD", "[a]:0", [[8]], -12), ("MUL", "[b]:1", [[6]], 5)], 1, form))
+    assert [op.memory_kb for op in profile.run_order] == [-12, 5]
+
+
+def without(text, *parts):
+    for part in parts:
+        assert part in text
+        text = text.replace(part, "", 1)
+    return text
+
+
+def test_lines_that_are_missing_or_twice(tool, form):
+    text = tool.report(MANY, 2, form)
+    timings = next(line for line in text.splitlines(True) if line.startswith("Timings"))
+    top = text[text.index("= Top by") - 29:text.index("Number of nodes")]
+    last = next(line for line in text.splitlines(True) if "[t11]" in line)
+    head = next(line for line in text.splitlines(True) if "node type" in line)
+    summary = text[text.index("= Summary") - 29:text.index("Timings")]
+    for damaged, match in [
+        (without(text, "12 nodes observed\n"), "without its end"), (without(text, timings), "without its timings"),
+        (without(text, "Number of nodes executed: 12\n"), "without its executed"),
+        (without(text, summary), "without its Summary"),
+        (text.replace(timings, timings * 2), "a line twice"), (text.replace(top, top * 2), "a table twice"),
+        (text.replace("executed: 12", "executed: 13"), "as many rows"),
+        (text.replace("12 nodes", "11 nodes"), "as many rows"),
+        (text.replace("executed: 12", "executed: 1x"), "readable"), (without(text, head), "head is not readable"),
+        (without(text, f"{'=' * 30} Run Order {'=' * 30}\n"), "head of a table without its title"),
+        (text.replace("mem KB", "mem XB"), "head is not readable"),
+        (text.replace("times called", "mem KB"), "head is not readable"),
+        (text.replace(head, head.replace("mem KB", "mem KB],[mem KB" if form == "text" else "mem KB, mem KB")), "head"),
+        (text.replace(head, "\n"), "without a head"), (text[:text.index("\n\n")], "without its end"),
+        (text[:text.index(" nodes observed")] + " nodes observed", "is cut"),
+        (text + "12 nodes observed\n", "belongs to no table"), (timings + text, "belongs to no table"),
+        (text + text, "two reports"), (timings.replace("Timings", "12 nodes observed\nTimings") + text, "no table"),
+        (without(text, last).replace("executed: 12", "executed: 11").replace("12 nodes", "11 nodes"), "100 %"),
+        (text.replace("first=7800", "first=7801"), "first|adds up"), (text.replace("avg=7806", "avg=7807"), "avg"),
+    ]:
+        assert damaged != text
+        with pytest.raises(OutputError, match=match):
+            READERS[form](damaged)
+
+
+def test_the_top_may_be_missing_and_other_lines_are_passed_over(tool, form):
+    text = tool.report(MANY, 2, form)
+    top = text[text.index("= Top by") - 29:text.index("Number of nodes")]
+    around = "[something] [else]\nINFO: 3 nodes\n\ttab\n"
+    assert READERS[form](around + without(text, top) + around) == READERS[form](text)
+
+
+def empty(form, timings="count=0"):
+    head = {"text": "\t[node type]\t[first]\t[avg ms]\t[%]\t[cdf%]\t[mem KB]\t[times called]\t[Name]\n",
+            "csv": "node type, first, avg_ms, %, cdf%, mem KB, times called, name\n"}[form]
+    summary = {"text": "\t[Node type]\t[count]\t[avg ms]\t[avg %]\t[cdf %]\t[mem KB]\t[times called]\n",
+               "csv": "node type, count, avg_ms, avg %, cdf %, mem KB, times called\n"}[form]
+    return (f"== Run Order ==\n{head}\nNumber of nodes executed: 0\n== Summary by node type ==\n{summary}\n"
+            f"Timings (microseconds): {timings}\nMemory (bytes): count=0\n0 nodes observed\n\n")
+
+
+def test_an_initialization_of_which_nothing_is_told(tool, form):
+    runs = "Operator-wise Profiling Info for Regular Benchmark Runs:\n" + tool.report(MANY, 2, form)
+    for timings in ("count=0", "count=1 curr=5"):
+        text = "Profiling Info for Benchmark Initialization:\n" + empty(form, timings)
+        assert READERS[form](text + runs).initialization == ()
+        with pytest.raises(OutputError, match="ops of the runs"):
+            READERS[form](empty(form, timings))
+    more = "Subgraph (index: 1) profile:\n" + tool.report(OPS, 2, form)
+    assert READERS[form](text + more + runs).subgraphs == ()
 
 
 @pytest.mark.parametrize("text", ["", "INFO: STARTING!\n", "Profiling Info for Benchmark Initialization:\n"])

@@ -85,7 +85,7 @@ def test_unknown_fields_are_skipped():
     (varint(2 << 3) + b"\2", "no message"),
     (varint(0) + b"\2", "field number 0"),
     (varint(5 << 3 | 3), "wire type 3"),
-    (b"\xff" * 11, "64 bits"),
+    (b"\xff" * 11, "64 bits"), (b"\xff" * 9 + b"\x7f", "64 bits"), (result(runs=2**31), "runs=2147483648"),
     (b"\x90\x80\x00", "empty bytes"),
     (b"not a proto", "Received"),
     (b"\n", "end in the middle"),
@@ -97,6 +97,23 @@ def test_what_is_no_result_file(data, match):
 
 def test_text_and_file_of_one_run_agree(run):
     assert cross_check(run, parse_result_proto(DATA)) == run
+
+
+def test_what_either_does_not_tell(run):
+    assert cross_check(run, ResultProto(6.56196, 50)) == run
+    nothing = parse_run("count=0\ncount=1 curr=2000\n"
+                        "Average inference timings in us: Warmup: 0, Init: 9, no stats: 2000\n")
+    assert cross_check(replace(nothing, init_us=None, warmup=None), ResultProto(2.0, 1)).init_us is None
+    few = cross_check(replace(nothing, inference=Stats(avg_us=2000)), ResultProto(2.0, 2, min_ms=1.0, max_ms=3.0))
+    assert (few.inference.min_us, few.inference.std_us) == (1000, None)
+    with pytest.raises(OutputError, match="one inference"):
+        cross_check(replace(nothing, inference=Stats(avg_us=2000)), ResultProto(2.0, 1, min_ms=1.0, max_ms=3.0))
+
+
+def test_a_second_of_loading_is_told_to_six_digits(run):
+    assert cross_check(replace(run, init_us=1007530), ResultProto(6.56196, 50, init_ms=1007.529)).init_us == 1007530
+    with pytest.raises(OutputError, match="init"):
+        cross_check(replace(run, init_us=1007530), ResultProto(6.56196, 50, init_ms=1007.519))
 
 
 def test_the_file_tells_what_the_app_does_not(run):
