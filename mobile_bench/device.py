@@ -82,15 +82,18 @@ class Device:
         """
         return self._run(words, shown(words), timeout, check)
 
-    def script(self, text: str, *arguments: str, timeout: float = 60.0, check: bool = False) -> Ended:
+    def script(
+        self, text: str, *arguments: str, timeout: float = 60.0, check: bool = False, name: str | None = None
+    ) -> Ended:
         """Runs a script of the phone's shell.
 
         Args:
             text: a constant; whatever varies is an argument.
             arguments: what the script finds in "$1", "$2", …
             timeout, check: as of `shell`, and so are the result and the errors.
+            name: what messages call it; None is the script itself.
         """
-        return self._run(("sh", "-c", text, "sh", *arguments), f"the script {shown([text])}", timeout, check)
+        return self._run(("sh", "-c", text, "sh", *arguments), name or f"the script {shown([text])}", timeout, check)
 
     def adb(self, *words: str, timeout: float = 60.0, check: bool = False) -> Ended:
         """Runs one of adb's own commands for this phone: `install`, `logcat`, …

@@ -134,7 +134,8 @@ class Phone:
     def run_settings(self, threads: int) -> dict:
         """What decides about a latency on this phone, as a record keeps it."""
         options = asdict(replace(self.settings.options, threads=threads))
-        return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": self.info.fingerprint}
+        build = self.info.fingerprint
+        return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": build}
 
     def block(self, model: int, threads: int, say=None) -> Block:
         """Runs one model once, in a process of its own on the phone.

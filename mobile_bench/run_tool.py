@@ -9,11 +9,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from mobile_bench.capabilities import Capabilities, explain_cannot_run, last_words
 from mobile_bench.flags import Options, flags_for
@@ -26,6 +23,7 @@ from mobile_bench.outputs import (
     parse_result_proto,
     parse_run,
 )
+from mobile_bench.run_with_file import run_with_file
 from mobile_bench.tool_errors import (
     AffinityError,
     MissingFlagError,
@@ -35,7 +33,6 @@ from mobile_bench.tool_errors import (
     UnconsumedFlagError,
     WrongBinaryError,
 )
-from tfold.errors import TfoldError
 
 FOLDER = "/data/local/tmp"
 START_UP_S = 60.0  # to load a model and its delegate: a GPU compiles its programs then
@@ -87,20 +84,17 @@ def run_once(
     Examples:
         run_once(device, binary, "/data/local/tmp/model.tflite", capabilities, Options(threads=4), mask="f0").block()
     """
-    result = f"{folder}/tfold-{uuid.uuid4().hex}.pb"
-    further = {"result_file_path": result} if capabilities.has_result_file else {}
-    words = [binary, *flags_for(capabilities, options, graph, **further)]
-    try:
-        run = _run(device, words, capabilities, options, mask, timeout)
-        if not further:
-            return run
-        written = _pulled(device, result)
-        if written is None:
-            return _with_note(run, "the tool has written no result file, so that its output is not checked against it")
+    result = f"{folder}/tfold-{uuid.uuid4().hex}.pb" if capabilities.has_result_file else None
+    words = [binary, *flags_for(capabilities, options, graph, **({"result_file_path": result} if result else {}))]
+    _, run, written = _ended(device, words, result, capabilities, options, mask, timeout)
+    run = check_delegation(run, options, capabilities)
+    if mask and not capabilities.has_taskset:
+        run = _with_note(run, "the phone has no taskset, so that the tool ran on whichever cores the phone liked")
+    if written is not None:
         return cross_check(run, parse_result_proto(written))
-    finally:
-        if further:
-            _remove(device, result)
+    if result is None:
+        return run
+    return _with_note(run, "the tool has written no result file, so that its output is not checked against it")
 
 
 def profile_once(
@@ -133,14 +127,10 @@ def profile_once(
     elif "profiling_output_csv_file" in capabilities.flags:  # builds before 2024
         further["profiling_output_csv_file"] = table
     words = [binary, *flags_for(capabilities, options, graph, **further)]
-    try:
-        ended, run = _ended(device, words, capabilities, options, mask, timeout)
-        check_delegation(run, options, capabilities)
-        written = _pulled(device, table) if table in further.values() else None
-        return parse_profile(ended.out) if written is None else parse_profile_csv(written.decode("utf-8", "replace"))
-    finally:
-        if table in further.values():
-            _remove(device, table)
+    file = table if table in further.values() else None
+    ended, run, written = _ended(device, words, file, capabilities, options, mask, timeout)
+    check_delegation(run, options, capabilities)
+    return parse_profile(ended.out) if written is None else parse_profile_csv(written.decode("utf-8", "replace"))
 
 
 def check_delegation(run: RunOutput, options: Options, capabilities: Capabilities) -> RunOutput:
@@ -178,22 +168,17 @@ def _why_not(run: RunOutput, wanted: str) -> str:
     return f"{wanted} can run none of its ops" if run.delegation else f"the tool does not say that it applied {wanted}"
 
 
-def _run(device, words, capabilities, options, mask, timeout) -> RunOutput:
-    _, run = _ended(device, words, capabilities, options, mask, timeout)
-    run = check_delegation(run, options, capabilities)
-    if mask and not capabilities.has_taskset:
-        return _with_note(run, "the phone has no taskset, so that the tool ran on whichever cores the phone liked")
-    return run
-
-
-def _ended(device, words, capabilities, options, mask, timeout):
-    """What the tool printed, raw and read, once it has ended as it should."""
+def _ended(device, words, file, capabilities, options, mask, timeout):
+    """What the tool printed, raw and read, and what it wrote into a file, once it has ended as it should."""
     if mask and not capabilities.has_taskset and options.affinity not in ("big", "none"):
         raise AffinityError(f"A mask of cores needs the command taskset. Received: mask {mask}, and {device.serial} "
                             "without it. Leave affinity at big, or set it to none.")
     held = ["taskset", mask] if mask and capabilities.has_taskset else []
     patience = 2 * options.max_secs + START_UP_S if timeout is None else timeout  # warm-up and timed part
-    ended = device.shell(*held, *words, timeout=patience, check=False)
+    if file is None:
+        ended, written = device.shell(*held, *words, timeout=patience, check=False), None
+    else:
+        ended, written = run_with_file(device, file, *held, *words, timeout=patience)
     _check_fate(ended, words[0], mask)
     run = parse_run(ended.out, ended.err, ended.code)
     if run.unconsumed_flags:
@@ -201,7 +186,7 @@ def _ended(device, words, capabilities, options, mask, timeout):
             f"The tool takes every flag that it is given. Received: {', '.join(run.unconsumed_flags)}, which it has "
             "ignored, so that it has measured something else. Leave these options out, or use another build."
         )
-    return ended, run
+    return ended, run, written
 
 
 def _check_fate(ended, binary: str, mask: str | None) -> None:
@@ -218,20 +203,6 @@ def _check_fate(ended, binary: str, mask: str | None) -> None:
         how = _SIGNALS.get(signal, f"signal {signal} has ended it")
         raise ToolCrashError(f"The tool ends by itself. Received: {binary} with exit code {ended.code}: {how}."
                              f"{last_words(said)} Try other options, or another build of the tool.")
-
-
-def _pulled(device, remote: str) -> bytes | None:
-    if device.shell("test", "-s", remote, check=False).code:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder, "pulled")
-        device.pull(remote, local)
-        return local.read_bytes()
-
-
-def _remove(device, remote: str) -> None:
-    with suppress(TfoldError):  # the phone is gone: that is said by the error on its way
-        device.shell("rm", "-f", remote, check=False)
 
 
 def _with_note(run: RunOutput, note: str) -> RunOutput:

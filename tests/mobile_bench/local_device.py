@@ -7,13 +7,8 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
 
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
+from mobile_bench.adb import Ended
 
 
 class LocalDevice:
@@ -32,7 +27,7 @@ class LocalDevice:
     def shell(self, *words, timeout=60.0, check=False):
         return self.script(shlex.join(map(str, words)), timeout=timeout, check=check)
 
-    def script(self, text, *arguments, timeout=60.0, check=False):
+    def script(self, text, *arguments, timeout=60.0, check=False, name=None):
         self.calls += 1
         environment = {**os.environ, "PATH": f"{self.bin}:{self.path}"}
         done = subprocess.run(["/bin/sh", "-c", text, "sh", *map(str, arguments)], capture_output=True, text=True,

@@ -72,7 +72,15 @@ def test_a_run_is_what_the_tool_measured(run):
     assert output.block().warmup_runs == 1 and output.warnings == ()
     calls = run.device.calls
     run()
-    assert run.device.calls - calls == 3  # the run, and the result file: is it there, and away with it
+    assert run.device.calls - calls == 1  # the run brings its result file along
+
+
+def test_it_has_time_for_warm_up_and_measurement_and_a_minute_more(run):
+    allowed, script = [], run.device.script
+    run.device.script = lambda *words, **options: allowed.append(options.get("timeout")) or script(*words, **options)
+    run(options={"max_secs": 20})
+    run(options={"max_secs": 20}, does=lambda *words: run_once(*words, timeout=7))
+    assert allowed == [100, 7]
 
 
 def test_the_result_file_tells_what_an_old_text_does_not(run):
@@ -210,8 +218,8 @@ def test_a_phone_without_taskset(run):
      "--enable_op_profiling=true$"),
 ])
 def test_a_profile_from_new_and_older_and_old_builds(run, remove, how):
-    said, shell = [], run.device.shell
-    run.device.shell = lambda *words, **options: said.append(" ".join(words)) or shell(*words, **options)
+    said, script = [], run.device.script
+    run.device.script = lambda *words, **options: said.append(" ".join(words)) or script(*words, **options)
     profile = run({"remove": remove}, {"runs": 3}, does=profile_once)
     assert re.search(how, said[0])
     assert [op.kind for op in profile.run_order] == [
