@@ -24,7 +24,8 @@ def run(device, tmp_path, text):
 
 
 def test_output_code_and_file_come_apart(device, tmp_path):
-    ended, content = run(device, tmp_path, "printf 'said\\n'; echo wrong >&2; printf '\\000\\377@file' > \"$1\"; exit 3")
+    told = "printf 'said\\n'; echo wrong >&2; printf '\\000\\377@file' > \"$1\"; exit 3"
+    ended, content = run(device, tmp_path, told)
     assert (ended.code, ended.out, ended.err) == (3, "said\n", "wrong\n") and content == b"\0\xff@file"
     ended, content = run(device, tmp_path, "printf unended; head -c 100000 /dev/zero > \"$1\"")
     assert ended.out == "unended" and content == bytes(100000)
