@@ -33,9 +33,9 @@ _FLOAT32_SHARE = 1e-4  # percent: the tool adds up shares as 32-bit floats
 
 def check_report(report: Report, form: Format) -> None:
     """Raises `OutputError` where a report contradicts itself."""
-    rows, total_ms = report.tables[RUN_ORDER], total(report)
+    rows = report.tables[RUN_ORDER]
     for check in (
-        _counts(report), _shares(report, form), _adding_up(rows, form), _last_share(rows, total_ms, form),
+        _counts(report), _shares(report, form), _adding_up(rows, form), _last_share(rows, form),
         _first(report, form), _top(report, form), _summary(report, form),
     ):
         for broken in check:
@@ -83,8 +83,8 @@ def _adding_up(rows: list[dict], form: Format) -> Iterator[str]:
         before = here
 
 
-def _last_share(rows: list[dict], total_ms: float, form: Format) -> Iterator[str]:
-    if rows and total_ms and all(row[CALLED] for row in rows):
+def _last_share(rows: list[dict], form: Format) -> Iterator[str]:
+    if rows and all(row[CALLED] for row in rows):
         last = rows[-1][CUMULATED]
         if abs(last - 100) > form.rounding(last) + _FLOAT32_SHARE:
             yield "[cdf%] goes to 100 %"

@@ -64,11 +64,11 @@ def _profile(text: str, form: Format) -> OpProfile:
         check_report(report, form)
     by_graph = {(report.section, report.graph): report for report in reports}
     runs = by_graph.get((RUNS, MAIN))
-    if runs is None or not runs.tables[RUN_ORDER]:
+    if runs is None:
         raise OutputError("A profile has the ops of the runs. Received: none. Run the tool with "
                           "--enable_op_profiling=true, and hand its whole output over, of stdout too.")
     if {row[KIND] for row in runs.tables[RUN_ORDER]} <= _PREPARING:
-        raise OutputError("A profile has the ops of the runs. Received: those of the initialization alone. "
+        raise OutputError("A profile has the ops of the runs. Received: none, or those of the initialization alone. "
                           "The output is cut or damaged: measure again.")
     return OpProfile(
         initialization=_ops(by_graph.get((INITIALIZATION, MAIN))),

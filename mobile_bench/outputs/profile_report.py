@@ -147,7 +147,7 @@ class _Reader:
         self._done.append(report)
 
     def _check_closed(self) -> None:
-        if self._report is not None or self._rows is not None:
+        if self._report is not None:
             raise _broken("a report without its end", "… nodes observed")
 
 

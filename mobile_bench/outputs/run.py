@@ -140,13 +140,11 @@ def _ordered(
 def _incomplete(lines: Sequence[Line], order: str, has_results: bool) -> Exception:
     if failure.reasons(lines) and "C" not in order:
         return failure.failure(lines, 0)
-    if order.strip("S") == "" and not has_results:
-        found = "no line with count= and no timings" if any(line.text.strip() for line in lines) else "nothing at all"
+    if "C" not in order:
+        found = "no line with count=" if any(line.text.strip() for line in lines) else "nothing at all"
     elif order.count("C") == 1:
         found = "one line with count=: either the warm-up or the measurement is missing"
-    elif "C" not in order:
-        found = "no line with count="
-    elif "T" not in order:
+    elif "T" not in order and not has_results:
         found = "two lines with count=, but not the timings that follow them"
     else:
         found = "its lines in another order than they are printed in"
@@ -157,7 +155,6 @@ def _incomplete(lines: Sequence[Line], order: str, has_results: bool) -> Excepti
 def _output(lines, facts, results, warmup, inference, summary) -> RunOutput:
     session_us = round(facts["session_ms"] * 1000) if "session_ms" in facts else None
     block_us = round(results["init_ms"] * 1000) if results else None
-    first_us = summary.first_us if summary and summary.first_us else None
     unconsumed = [line.text.partition(_UNCONSUMED)[2] for line in lines if _UNCONSUMED in line.text]
     memory = {name: facts.get(name, results.get(name)) for name in
               ("memory_init_mb", "memory_overall_mb", "memory_peak_mb")}
@@ -168,7 +165,7 @@ def _output(lines, facts, results, warmup, inference, summary) -> RunOutput:
         inference=inference,
         warmup=warmup,
         init_us=summary.init_us if summary else session_us if session_us is not None else block_us,
-        first_us=first_us or (warmup.first_us if warmup else None),
+        first_us=warmup.first_us if warmup else summary.first_us or None,  # 0: there was no warm-up
         model_size_mb=facts.get("model_size_mb"),
         threads=int(threads) if threads > 0 else None,
         graph=facts.get("graph"),

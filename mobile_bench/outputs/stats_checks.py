@@ -42,7 +42,7 @@ def _broken(stats) -> Iterator[str]:
         value = getattr(stats, f"{name}_us")
         if None not in (value, low, high) and not low <= value <= high:
             yield f"min ≤ {name} ≤ max"
-    if stats.count is not None and None not in (stats.avg_us, low, high):
+    if None not in (stats.avg_us, low, high):
         yield from _average(stats)
         if stats.std_us is not None:
             yield from _deviation(stats)

@@ -109,9 +109,11 @@ def test_errors_that_the_tool_survived_are_warnings(captured):
     assert run.inference.count == 50
 
 
-@pytest.mark.parametrize("text", ["", "\n", "hello\n", "rc=0\n", "INFO: STARTING!\n"])
-def test_no_measurement_is_an_error(text):
-    with pytest.raises(OutputError, match="Received: no"):
+@pytest.mark.parametrize(("text", "found"), [
+    ("", "nothing at all"), ("\n", "nothing at all"), ("hi\n", "no line with"), ("INFO: STARTING!\n", "no line with"),
+])
+def test_no_measurement_is_an_error(text, found):
+    with pytest.raises(OutputError, match=f"Received: {found}"):
         parse_run(text)
 
 

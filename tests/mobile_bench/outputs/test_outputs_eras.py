@@ -304,15 +304,26 @@ def test_too_few_inferences_need_the_time_to_be_up():
         parse_run(text.replace("exceeding 150", "exceeding 0.1"))
 
 
-@pytest.mark.parametrize("missing", range(6))
-def test_lines_that_are_missing(missing):
+@pytest.mark.parametrize(("missing", "found"), [
+    (0, "another order"), (1, "one line with count="), (2, "another order"), (3, "one line with count="),
+    (4, "not the timings"),
+])
+def test_lines_that_are_missing(missing, found):
     lines = [line for line in (*SERIES, NEW) if line]
-    if missing == 5:  # in another order
-        with pytest.raises(OutputError, match="another order"):
-            parse_run(text_of([NEW, *SERIES]))
-        return
-    with pytest.raises(OutputError, match="A run prints a warm-up"):
+    with pytest.raises(OutputError, match=f"A run prints a warm-up.*{found}"):
         parse_run(text_of(lines[:missing] + lines[missing + 1:]))
+
+
+def test_lines_in_another_order():
+    announced, warmup, _, again, measured, _ = SERIES
+    for lines in ([NEW, *SERIES], [warmup, announced, again, measured, NEW], [warmup, announced, measured, *RESULTS]):
+        with pytest.raises(OutputError, match="another order"):
+            parse_run(text_of(lines))
+
+
+def test_loading_takes_some_time():
+    with pytest.raises(OutputError, match="Init: 0"):
+        parse_run(text_of((*SERIES, NEW)).replace("Init: 38467", "Init: 0"))
 
 
 def test_the_summary_alone_is_no_output():

@@ -39,6 +39,13 @@ def test_one_line_may_be_all(log, line, init, first, average):
     assert parse_logcat(text, pid=24897) == run
 
 
+def test_no_warm_up(log):
+    line = "Inference timings in us: Init: 9, First inference: 0, Warmup (avg): 0, Inference (avg): 7"
+    assert parse_logcat(log([line])).first_us is None
+    with pytest.raises(OutputError, match="count=0"):
+        parse_logcat(log([line.replace("(avg): 7", "(avg): nan")]))
+
+
 def test_the_whole_log_is_read_as_any_other(log, captured):
     text, _ = captured("plain.txt")
     bare = [line.removeprefix("INFO: ") for line in text.splitlines()]
@@ -84,8 +91,11 @@ def test_errors_without_a_run(log):
     failing = log(["Could not open '/m.tflite'."], pid=5, letter="E")
     with pytest.raises(BenchmarkFailedError):
         parse_logcat(failing + log([SUMMARY], pid=6), pid=5)
+    others = log(["No OpenCL."], pid=7, letter="E")
     with pytest.raises(OutputError, match="none of a run; its last one: 'No OpenCL.'"):  # whose is it?
-        parse_logcat(failing + log(["No OpenCL."], pid=7, letter="E"))
+        parse_logcat(failing + others)
+    with pytest.raises(BenchmarkFailedError, match="Could not open"):
+        parse_logcat(failing + others, pid=5)
     with pytest.raises(OutputError, match="none of a run; its last one: 'Loaded"):
         parse_logcat(log(["Loaded OpenCL."], pid=7))
     with pytest.raises(OutputError, match="pid=8, and runs of no process"):

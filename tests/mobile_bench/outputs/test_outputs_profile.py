@@ -125,11 +125,32 @@ def test_loops_and_delegates_have_reports_of_their_own(tool, form):
         READERS[form](text + "Delegate internal: \n" + tool.report(inside, 2, form))
 
 
-def test_calls_that_old_builds_divided_to_nothing(tool):
-    """A table of before 2019: an op seen in one run of two has [times called] 0, and half its time in [%]."""
-    text = tool.report([("ADD", "[a]:0", [[8], []], 0), ("MUL", "[b]:1", [[6], [7]], 0)], 2, "text")
-    profile = parse_profile(text)
-    assert [op.times_called for op in profile.run_order] == [0, 1]
+OLDEST = """\
+============================== Run Order ==============================
+\t [node type]\t  [start]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]
+\t CONV_2D\t    0.000\t    4.250\t    4.250\t  0.106%\t  0.106%\t     0.000\t        0\t[a/Relu6]
+\t SOFTMAX\t    4.251\t    0.750\t    0.750\t  0.019%\t  0.125%\t     0.000\t        0\t[b]
+
+Number of nodes executed: 2
+============================== Summary by node type ==============================
+\t [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]
+\t CONV_2D\t        1\t     0.085\t    85.000%\t    85.000%\t     0.000\t        0
+\t SOFTMAX\t        1\t     0.015\t    15.000%\t   100.000%\t     0.000\t        0
+
+Timings (microseconds): count=50 first=79000 curr=81000 min=77000 max=88000 avg=80000 std=1929
+Memory (bytes): count=0
+2 nodes observed
+"""
+
+
+def test_builds_that_saw_each_op_once_in_all_runs():
+    """A fault of builds before 2019: of fifty runs they counted one, so that [times called] is 1 ÷ 50 = 0."""
+    profile = parse_profile(OLDEST)
+    assert [(op.kind, op.average_ms, op.percent, op.times_called) for op in profile.run_order] == [
+        ("CONV_2D", 4.25, 0.106, 0), ("SOFTMAX", 0.75, 0.019, 0)]
+    assert profile.total_ms == 80
+    with pytest.raises(OutputError, match="time of CONV_2D"):
+        parse_profile(OLDEST.replace("0.085", "0.185"))
 
 
 def test_no_time_at_all_has_no_shares(tool, form):
@@ -142,6 +163,8 @@ def test_no_time_at_all_has_no_shares(tool, form):
         assert (profile.total_ms, profile.run_order[0].percent) == (0, None)
     with pytest.raises(OutputError, match="share"):
         READERS[form](zero.replace("curr=0", "curr=1").replace("0.000", "0.001"))
+    with pytest.raises(OutputError, match="has the rows"):
+        READERS[form](with_cell(zero, form, "Top by Computation Time", 0, PERCENT, "1.000%"))
 
 
 times = st.lists(st.integers(0, 3_000_000) | st.integers(0, 300), min_size=6, max_size=6)
@@ -206,6 +229,7 @@ CELLS = [
     *(("Top by Computation Time", 3, column, plus(0.1), "has the rows") for column in (FIRST, AVERAGE, PERCENT)),
     *(("Top by Computation Time", 3, column, "2", "has the rows") for column in (KIND, NAME, CALLED)),
     ("Top by Computation Time", 3, CUMULATED, plus(0.1), "cdf%"),
+    ("Top by Computation Time", 3, PERCENT, "nan%", "has the rows"),
     ("Top by Computation Time", 3, MEMORY, plus(1), "has the rows"),
     ("Summary by node type", 0, COUNT, "5", "number of"), ("Summary by node type", 0, 6, "5", "number of"),
     ("Summary by node type", 0, 2, plus(0.01), "time of"), ("Summary by node type", 0, 3, plus(0.1), "share of"),
@@ -264,6 +288,7 @@ def test_lines_that_are_missing_or_twice(tool, form):
         (text + "12 nodes observed\n", "belongs to no table"), (timings + text, "belongs to no table"),
         (text + text, "two reports"), (timings.replace("Timings", "12 nodes observed\nTimings") + text, "no table"),
         (without(text, last).replace("executed: 12", "executed: 11").replace("12 nodes", "11 nodes"), "100 %"),
+        (text.replace(top, "\n".join([*top.split("\n")[:3], *top.split("\n")[2:]])), "each row once"),
         (text.replace("first=7800", "first=7801"), "first|adds up"), (text.replace("avg=7806", "avg=7807"), "avg"),
     ]:
         assert damaged != text
