@@ -16,8 +16,8 @@ _OPTIONS = (
     click.option("--app", is_flag=True, help="Measure in TFLite's benchmark app, which Android schedules as an app."),
     click.option("--apk", type=click.Path(), help="Install that app from this file first."),
     click.option("--gpu", is_flag=True, help="On the GPU; a fall-back to the CPU is an error."),
-    click.option("--nnapi", is_flag=False, flag_value="", default=None, metavar="[NAME]",
-                 help="On NNAPI, or on one of its accelerators; a fall-back to the CPU is an error."),
+    click.option("--nnapi", is_flag=True, help="On NNAPI; a fall-back to the CPU is an error."),
+    click.option("--nnapi-accelerator", metavar="NAME", help="On this one of NNAPI's accelerators."),
     click.option("--fp16", is_flag=True, help="Compute float32 models in float16."),
     click.option("--xnnpack/--no-xnnpack", default=None, help="Apply XNNPACK, or TFLite's own kernels.  "
                                                               "[default: as the tool does]"),
@@ -30,8 +30,6 @@ _OPTIONS = (
     click.option("--phone-folder", default=FOLDER, show_default=True, help="Where models and tool lie on the phone."),
     click.option("--adb", type=click.Path(), help="The adb program.  [default: the one that is found]"),
 )
-NAMES = ("benchmark_binary", "benchmark_url", "benchmark_sha256", "app", "apk", "gpu", "nnapi", "fp16", "xnnpack",
-         "allow_partial", "affinity", "tool_flag", "max_celsius", "cool_wait", "phone_folder", "adb")
 
 
 def phone_options(command):
@@ -41,10 +39,14 @@ def phone_options(command):
     return command
 
 
+def _names() -> tuple[str, ...]:
+    return tuple(parameter.name for parameter in click.command()(phone_options(lambda **given: None)).params)
+
+
 def settings_of(given: dict) -> Settings:
     """The settings that a command's parameters mean; other parameters are left alone."""
     options = Options(
-        gpu=given["gpu"], nnapi=True if given["nnapi"] == "" else given["nnapi"] or False, fp16=given["fp16"],
+        gpu=given["gpu"], nnapi=given["nnapi_accelerator"] or given["nnapi"], fp16=given["fp16"],
         xnnpack=given["xnnpack"], allow_partial=given["allow_partial"], affinity=given["affinity"],
         extra=tuple(given["tool_flag"]),
     )
@@ -55,3 +57,6 @@ def settings_of(given: dict) -> Settings:
         app=given["app"] or bool(given["apk"]), apk=given["apk"],
         folder=given["phone_folder"].rstrip("/") or "/", adb=given["adb"],
     )
+
+
+NAMES = _names()  # of the parameters: a command that has other places to measure refuses them there
