@@ -100,6 +100,9 @@ def ratio(low, high):
     (ratio(0.98, 1.01), ratio(0.99, 1.01), "no difference shown"),
     (ratio(0.96, 0.98), ratio(1.01, 1.05), "disturbed"),  # it tells a model from itself by as much
     (ratio(0.8, 0.9), ratio(1.01, 1.05), "faster"),
+    (ratio(1.1, 1.2), ratio(0.95, 0.99), "slower"),
+    (ratio(0.9, 0.9995), ratio(1.01, 1.05), "disturbed"),  # it begins within what a model differs from itself
+    (ratio(1.0005, 1.1), ratio(1.01, 1.05), "disturbed"),
     (ratio(0.8, 0.9), None, "faster"),
 ])
 def test_the_verdict(found, itself, verdict):

@@ -23,7 +23,7 @@ class Stopped(Exception):
 def measure(path, blocks, stop_after=None, plan=PLAN, key=KEY):
     taken = []
 
-    def take(model):
+    def take(model, turn):
         if len(taken) == stop_after:
             raise Stopped
         taken.append(model)
@@ -44,6 +44,7 @@ def test_an_interrupted_run_goes_on_where_it_ended(tmp_path):
     assert [line["kind"] for line in lines(path)] == ["plan", "round", "round"]
     taken, rounds = measure(path, 4)
     assert taken == [0, 1, 0, 1, 1, 0]  # settle, then rounds 2 and 3
+    assert rounds.earlier == 2
     assert [[b.value_ms for b in blocks] for blocks in rounds.blocks] == [[3, 6, 3, 6], [14, 15, 14, 15]]
     assert rounds.blocks[0][0] == Block.of([3.0], 2, 5)
     assert [line["round"] for line in lines(path)[1:]] == [0, 1, 2, 3]
@@ -115,7 +116,8 @@ def test_bench_keeps_and_continues_its_blocks(models, tmp_path):
     said = []
     first = bench(files, blocks=6, record=path, **SHORT)
     again = bench(files, blocks=6, record=path, progress=lambda *event: said.append(event), **SHORT)
-    assert again.comparisons == first.comparisons
+    assert again.measurements == first.measurements and again.ratios == first.ratios
+    assert again.comparisons[0].notes == ("6 of 6 rounds are of an earlier run",)
     assert said == [(20, 20, "done")]
     plan, *rounds = lines(path)
     assert plan["subjects"] == [0, 1, 0] and len(rounds) == 6

@@ -19,12 +19,17 @@ def test_the_whole_table():
         "base.tflite    R5CT    benchmark_model        4  2.000 ms    –    0.0%",
         "folded.tflite  R5CT    benchmark_model        4  1.500 ms    –    0.0%",
         "folded.tflite ÷ base.tflite on R5CT, benchmark_model, 4 threads: 0.750 [0.700, 0.800] at 95%: faster",
-        "    base.tflite against itself: 1.000 [0.990, 1.020]: differences from 2.0% on can be shown here today",
+        "    base.tflite against itself: 1.000 [0.990, 1.020]: differences of about 2.0% show here today",
         "    blocks thrown away: too hot: 4",
         "    Some note.",
         "tflite-runtime is left out: too old",
         "X has no result: gone",
     ]
+
+
+def test_without_a_ratio_notes_still_belong_to_a_device():
+    compared = Comparison((Measurement("a.tflite", "tool", "?", 1, (Block(2.0, 5),), "R5CT"),), notes=("Warm.",))
+    assert table(BenchResult((compared,), {}))[2:] == ["R5CT, tool, 1 thread", "    Warm."]
 
 
 def test_a_model_told_from_itself_is_a_warning():
@@ -42,6 +47,7 @@ def test_what_the_table_calls_the_files():
 
 
 @pytest.mark.parametrize("milliseconds, text", [
+    (11.618, "11.62 ms"),
     (0.000912, "0.91 µs"), (0.0123, "12.30 µs"), (0.1, "0.100 ms"), (2.3456, "2.346 ms"), (123.45, "123.5 ms")])
 def test_durations_have_the_unit_that_fits(milliseconds, text):
     assert duration(milliseconds) == text

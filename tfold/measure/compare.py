@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 
-from tfold.errors import BadInputError
 from tfold.measure.block import Block
 from tfold.measure.errors import UnsupportedModelError
 from tfold.measure.host import TIMEOUT_S, Worker
@@ -23,11 +22,11 @@ from tfold.measure.protocol import Place, Rules, check_models, compare
 from tfold.measure.record import Record
 from tfold.measure.result import BenchResult
 from tfold.measure.rounds import Disturbed, Take
-from tfold.measure.run import check_threads
+from tfold.measure.run import check_thread_counts
 from tfold.measure.runtimes import available_runtimes, resolve
 from tfold.measure.schedule import Schedule
 from tfold.measure.steps import Progress, Steps
-from tfold.measure.tflite_file import TFLiteFile, check_tflite
+from tfold.measure.tflite_file import TFLiteFile
 
 
 def bench(
@@ -72,22 +71,20 @@ def bench(
         result = bench(["base.tflite", "folded.tflite"], threads=[1, 2])
         print(result.ratio)     # 0.712 [0.705, 0.720]: folded takes 71 % of base's time
     """
-    files = check_models([paths] if isinstance(paths, (str, os.PathLike)) else paths, check_tflite)
-    counts = [check_threads(count) for count in dict.fromkeys(threads if isinstance(threads, Iterable) else [threads])]
-    if not counts:
-        raise BadInputError("threads names at least one number. Received: none. Use threads=1.")
+    files, counts = check_models(paths), check_thread_counts(threads)
     rules = Rules(Schedule(blocks, runs, min_time, warmup, max_seconds), self_check, confidence, seed)
     rules.schedule.check(len(files))
-    versions = available_runtimes()
+    versions, machine = available_runtimes(), describe_machine()
     places = [Place(HOST, name, versions[name].version, count) for name in resolve(runtime) for count in counts]
     comparisons, unable, planned = [], {}, rules.blocks(len(files))
+    settings = {"seed": seed, **{name: machine[name] for name in ("cpu", "cores", "os", "python")}}
     with Record(record) if record else nullcontext() as kept:
         for index, place in enumerate(places):
             words = [_words(file, place) for file in files]
             steps = Steps(progress, words, index * planned, len(places) * planned)
             try:
                 take = _on_host(files, place, rules, timeout)
-                compared = compare(files, place, take, rules, settings={"seed": seed}, record=kept, steps=steps)
+                compared = compare(files, place, take, rules, settings=settings, record=kept, steps=steps)
                 comparisons.append(compared)
             except UnsupportedModelError as error:
                 if runtime != "all" or len({*unable, place.runtime}) == len({each.runtime for each in places}):
@@ -95,18 +92,18 @@ def bench(
                 unable[place.runtime] = str(error)  # an old runtime need not know every op: the others still tell
     if progress:
         progress(len(places) * planned, len(places) * planned, "done")
-    return BenchResult(tuple(comparisons), describe_machine(), unable)
+    return BenchResult(tuple(comparisons), machine, unable)
 
 
 def _on_host(files: list[TFLiteFile], place: Place, rules: Rules, timeout: float) -> Take:
     schedule, longest = rules.schedule, rules.schedule.longest_block(len(rules.subjects(len(files))))
 
-    def take(model: int) -> Block:
+    def take(model: int, turn: int) -> Block:
         before = throttled()
         with Worker(place.runtime, timeout) as worker:
             worker.load(files[model], place.threads)
             block = worker.time_block(schedule.warmup, schedule.runs, schedule.min_time, longest, rules.seed)
-        if throttled() > before:
+        if throttled() != before:
             raise Disturbed("the processor was too hot and slowed down")
         return Block.of([ns / 1e6 for ns in block["samples_ns"]], block["per_sample"], block["warmup_runs"])
 

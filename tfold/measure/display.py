@@ -26,8 +26,8 @@ def display() -> Iterator[Show | None]:
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-               TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(),  # names of files may hold "[…]"
+               TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         tasks = {}
 

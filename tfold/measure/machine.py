@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,7 +12,9 @@ def describe_machine() -> dict:
     """Processor, cores, operating system and Python, ready for `json.dumps`.
 
     Returns:
-        dict: `cpu`; `cores`, those this process may use; `os`; `python`; `load`, the mean number of processes that
+        dict: `cpu`; `cores`, those this process may use; `os`; `python`; `tells_throttling`, whether blocks in which
+            the processor was too hot can be known (Linux on Intel's and some other processors, not in most virtual
+            machines); `load`, the mean number of processes that
             wanted to run over the last minute: near or above `cores`, others were competing (None where unknown).
     """
     return {
@@ -19,20 +22,18 @@ def describe_machine() -> dict:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "os": platform.platform(terse=True),
         "python": platform.python_version(),
+        "tells_throttling": throttled() is not None,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 
 
-def throttled() -> int:
-    """How often the processor has slowed down because it was hot, since it was started; 0 where it does not tell."""
-    counters = Path("/sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count")
-    count = 0
-    for counter in counters:
-        try:
-            count += int(counter.read_text())
-        except (OSError, ValueError):
-            continue
-    return count
+def throttled() -> int | None:
+    """How often the processor has slowed down because it was hot, since it was started; None where it does not tell."""
+    counts = []
+    for counter in Path("/sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count"):
+        with suppress(OSError, ValueError):
+            counts.append(int(counter.read_text()))
+    return sum(counts) if counts else None
 
 
 def _processor() -> str:

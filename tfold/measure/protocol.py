@@ -7,28 +7,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from tfold.errors import BadInputError
 from tfold.measure.measurement import Measurement
 from tfold.measure.record import Page, Record
 from tfold.measure.result import Comparison
-from tfold.measure.rounds import Take, measure_in_turns
+from tfold.measure.rounds import Rounds, Take, measure_in_turns
 from tfold.measure.schedule import Schedule
 from tfold.measure.statistics import bootstrap_ratio
 from tfold.measure.steps import Steps
-from tfold.measure.tflite_file import TFLiteFile
+from tfold.measure.tflite_file import TFLiteFile, check_tflite
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where blocks come from: a `device` (`"host"` or a phone's serial), a `runtime` with its version, `threads`."""
+    """Where blocks come from.
+
+    Args:
+        device: `"host"` or what adb calls a phone.
+        runtime, runtime_version: what runs the models.
+        threads: how many.
+        hardware: what always tells the device from others, where `device` does not: a phone's name over Wi-Fi changes.
+    """
 
     device: str
     runtime: str
     runtime_version: str
     threads: int
+    hardware: str | None = None
+
+    @property
+    def key(self) -> dict:
+        """What a record tells blocks by."""
+        return {"device": self.hardware or self.device, "runtime": self.runtime,
+                "runtime_version": self.runtime_version, "threads": self.threads}
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,19 @@ def compare(
         ratio=ratio(0, 1) if len(files) == 2 else None,
         self_check=ratio(0, 2) if len(subjects) > len(files) else None,
         discarded=dict(rounds.discarded),
+        notes=_notes(rounds),
     )
 
 
+def _notes(rounds: Rounds) -> tuple[str, ...]:
+    notes = [f"{rounds.earlier} of {len(rounds)} rounds are of an earlier run"] if rounds.earlier else []
+    return (*notes, *([f"ended after {len(rounds)} rounds: {rounds.ended}"] if rounds.ended else []))
+
+
 def _page(record: Record, files: list[TFLiteFile], place: Place, rules: Rules, settings: dict) -> Page:
-    # More rounds, or more time for them, may be asked for when a record is continued; anything else changes the blocks.
+    # More rounds, or more time for them, may be asked for when a record is continued; but blocks stay as long.
     schedule = {name: value for name, value in asdict(rules.schedule).items() if name not in ("blocks", "max_seconds")}
+    schedule["longest_block"] = rules.schedule.longest_block(len(rules.subjects(len(files))))
     plan = {
         "models": [{"sha256": _sha256(file)} for file in files],
         "subjects": list(rules.subjects(len(files))),
@@ -104,7 +126,7 @@ def _page(record: Record, files: list[TFLiteFile], place: Place, rules: Rules, s
         "settings": settings,
         "about": {"paths": [str(file.path) for file in files]},
     }
-    return record.page(asdict(place), plan)
+    return record.page(place.key, plan)
 
 
 def _sha256(file: TFLiteFile) -> str:
@@ -112,9 +134,9 @@ def _sha256(file: TFLiteFile) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def check_models(paths: Iterable, check: Callable) -> list[TFLiteFile]:
-    """The models, each checked. Raises: BadInputError, also where there is none."""
-    files = [check(path) for path in paths]
+def check_models(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[TFLiteFile]:
+    """One model or several, each checked. Raises: BadInputError, also where there is none."""
+    files = [check_tflite(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
     if not files:
         raise BadInputError("A measurement needs at least one model. Received: none. Pass the path of a .tflite file.")
     return files

@@ -84,7 +84,7 @@ class Record:
             mine = [line for line in self._lines if line["key"] == key]
             plans = [line for line in mine if line["kind"] == "plan"]
             for earlier in plans:
-                differing = sorted(name for name in plan if name != "about" and earlier.get(name) != plan[name])
+                differing = _differing(earlier, plan)
                 if differing:
                     raise BadInputError(
                         "A record is continued with the models and settings that it was begun with. Received: "
@@ -114,9 +114,11 @@ class Record:
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise BadInputError(f"One run at a time writes a record. Received: {self.path}, which another run is "
                                 "writing. Wait for it, or choose another file.") from None
+        except OSError:  # a file system without locks
+            return
 
     def _read(self) -> list[dict]:
         self._file.seek(0)
@@ -152,6 +154,20 @@ class Page:
     def discard(self, reason: str, blocks: int) -> None:
         """Keeps that blocks were thrown away."""
         self.record.append({"kind": "discarded", "key": self.key, "reason": reason, "blocks": blocks})
+
+
+def _differing(earlier: dict, plan: dict) -> list[str]:
+    """What differs between two plans, in words: "settings (mask f0, now 80)"."""
+    words = []
+    for name in sorted(set(plan) - {"about"}):
+        was, now = earlier.get(name), plan[name]
+        if isinstance(was, dict) and isinstance(now, dict):
+            inner = [f"{key} {was.get(key)}, now {now.get(key)}" for key in sorted({*was, *now})
+                     if was.get(key) != now.get(key)]
+            words += [f"{name} ({'; '.join(inner)})"] if inner else []
+        elif was != now:
+            words.append(name)
+    return words
 
 
 def _could_be_cut(rest: bytes) -> bool:

@@ -43,14 +43,16 @@ class Comparison:
         """`"faster"` or `"slower"` (the second model), `"no difference shown"`, `"disturbed"`; None without ratio.
 
         Disturbed: the machine has told a model from itself, so that it may have told two models apart as wrongly.
-        Where the difference of the two is beyond what the self-check shows, it stands all the same.
+        Only where the whole interval is beyond what the self-check shows, the difference stands all the same.
         """
         if self.ratio is None:
             return None
         if not self.ratio.differs:
             return "no difference shown"
-        if self.self_check and self.self_check.differs and abs(self.ratio.value - 1) <= self.self_check.resolution:
-            return "disturbed"
+        if self.self_check and self.self_check.differs:
+            reach, nearest = 1 + self.self_check.resolution, max(self.ratio.low, 1 / self.ratio.high)
+            if nearest <= reach:
+                return "disturbed"
         return "faster" if self.ratio.value < 1 else "slower"
 
     def to_json(self) -> dict | None:

@@ -28,11 +28,15 @@ from tfold.measure.schedule import Schedule
 from tfold.measure.statistics import MIN_BLOCKS
 from tfold.measure.steps import Steps
 
-Take = Callable[[int], Block]
+Take = Callable[[int, int], Block]
 
 
 class Disturbed(Exception):
-    """A block that must not count, raised by whatever measures it; its text is the reason."""
+    """A block that must not count, raised by whatever measures it; its text is the reason, without measured numbers."""
+
+
+class NoMoreBlocksError(TfoldError):
+    """No further block can be measured now; those that are measured count."""
 
 
 @dataclass
@@ -42,10 +46,14 @@ class Rounds:
     Attributes:
         blocks: for each subject its blocks; the k-th blocks of all subjects are of one round.
         discarded: reason → how many blocks were thrown away for it, those of the same round included.
+        earlier: how many of the rounds are from an earlier run.
+        ended: why there are fewer rounds than were asked for, where that is neither time nor an error.
     """
 
     blocks: list[list[Block]]
     discarded: Counter = field(default_factory=Counter)
+    earlier: int = 0
+    ended: str | None = None
 
     def __len__(self) -> int:
         return len(self.blocks[0])
@@ -63,7 +71,9 @@ def measure_in_turns(
 
     Args:
         subjects: the model of each place in a round: `(0, 1)`, or `(0, 1, 0)` with A′.
-        take: measures one block of a model, given its number; raises `Disturbed` for one that must not count.
+        take: measures one block of a model, given its number and that of the turn, which blocks of a round share and
+            which also counts rounds that are thrown away. Raises `Disturbed` for a block that must not count, and
+            `NoMoreBlocksError`.
         schedule: how many rounds.
         page: the part of a `Record` that keeps these blocks, and may hold rounds of an earlier run.
         steps: tells a progress display which block comes.
@@ -72,17 +82,18 @@ def measure_in_turns(
         Rounds: those of an earlier run included.
 
     Raises:
-        TfoldError: more rounds had to be thrown away than were asked for, or what `take` raises.
+        TfoldError: too few rounds for a comparison, as too many had to be thrown away; or what `take` raises.
     """
     steps = steps or Steps()
     rounds = page.rounds if page else Rounds([[] for _ in subjects])
+    rounds.earlier = len(rounds)
     steps.skip(len(rounds) * len(subjects))
     if len(rounds) >= schedule.blocks:
         return rounds
     for model in sorted(set(subjects)):
         steps.next(model)
         with suppress(Disturbed):  # it is thrown away anyhow
-            take(model)
+            take(model, 0)
     until, thrown_away = time.monotonic() + schedule.max_seconds, 0
     while len(rounds) < schedule.blocks:
         number = len(rounds)
@@ -94,7 +105,12 @@ def measure_in_turns(
         try:
             for place in places:
                 steps.next(subjects[place])
-                taken[place] = take(subjects[place])
+                taken[place] = take(subjects[place], 1 + len(rounds) + thrown_away)
+        except NoMoreBlocksError as error:
+            if number < MIN_BLOCKS:
+                raise
+            rounds.ended = str(error)
+            break
         except Disturbed as reason:
             lost = len(taken) + 1
             steps.skip(-lost)
@@ -102,9 +118,12 @@ def measure_in_turns(
             if page:
                 page.discard(str(reason), lost)
             thrown_away += 1
-            if thrown_away > schedule.blocks:
-                raise TfoldError(_never_calm(rounds, thrown_away)) from None
-            continue
+            if thrown_away <= schedule.blocks:
+                continue
+            rounds.ended = _never_calm(rounds, thrown_away)
+            if number < MIN_BLOCKS:
+                raise TfoldError(rounds.ended) from None
+            break
         for place, block in taken.items():
             rounds.blocks[place].append(block)
         if page:

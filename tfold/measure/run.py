@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -50,6 +50,14 @@ def run_tflite(
     with Worker(runtime, timeout) as worker:
         worker.load(file, threads)
         return worker.run([inputs] if isinstance(inputs, np.ndarray) else inputs)
+
+
+def check_thread_counts(threads: int | Iterable[int]) -> list[int]:
+    """One number of threads or several, each once. Raises: BadInputError."""
+    counts = [check_threads(count) for count in dict.fromkeys(threads if isinstance(threads, Iterable) else [threads])]
+    if not counts:
+        raise BadInputError("threads names at least one number. Received: none. Use threads=1.")
+    return counts
 
 
 def check_threads(threads: int) -> int:

@@ -58,9 +58,9 @@ class Ratio:
 
     @property
     def resolution(self) -> float:
-        """Of a model compared with itself: how large a relative difference must be to lie outside this noise.
+        """Of a model compared with itself: how far this noise reaches, as a relative difference.
 
-        0.01 says that differences from 1 % on can be shown.
+        0.01 says that a true difference of 1 % would be shown more often than not, and one of 2 % nearly always.
         """
         return max(self.high, 1 / self.low) - 1
 

@@ -1,10 +1,10 @@
 """A benchmark's result as lines for people.
 
-    model          device  runtime  threads     median        p90  spread
-    base.tflite    host    litert         1   11.62 ms   11.88 ms    1.1%
-    folded.tflite  host    litert         1    9.47 ms    9.60 ms    0.9%
+    model          device  runtime  threads    median       p90  spread
+    base.tflite    host    litert         1  11.62 ms  11.88 ms    1.1%
+    folded.tflite  host    litert         1  9.470 ms  9.601 ms    0.9%
     folded.tflite ÷ base.tflite on host, litert, 1 thread: 0.815 [0.811, 0.819] at 95%: faster
-        base.tflite against itself: 1.001 [0.997, 1.004]: differences from 0.4% on can be shown here today
+        base.tflite against itself: 1.001 [0.997, 1.004]: differences of about 0.4% show here today
 """
 
 from __future__ import annotations
@@ -37,25 +37,26 @@ def table(result: BenchResult) -> list[str]:
 
 
 def _of(comparison: Comparison, names: dict[str, str]) -> list[str]:
-    lines = []
-    if comparison.ratio:
-        first, second = (names[measurement.model] for measurement in comparison.measurements)
-        threads = f"{comparison.threads} thread{'s' * (comparison.threads > 1)}"
-        where = f"{comparison.device}, {comparison.runtime}, {threads}"
-        ratio = comparison.ratio
-        lines.append(f"{second} ÷ {first} on {where}: {ratio} at {ratio.confidence:.0%}: {comparison.verdict}")
-        if comparison.self_check:
-            lines.append(f"    {first} against itself: {comparison.self_check}: {_resolution(comparison.self_check)}")
+    threads = f"{comparison.threads} thread{'s' * (comparison.threads > 1)}"
+    where = f"{comparison.device}, {comparison.runtime}, {threads}"
+    ratio, check = comparison.ratio, comparison.self_check
+    first, *others = (names[measurement.model] for measurement in comparison.measurements)
+    title, lines = where, []
+    if ratio:
+        title = f"{others[0]} ÷ {first} on {where}: {ratio} at {ratio.confidence:.0%}: {comparison.verdict}"
+    if check:
+        lines.append(f"{first} against itself: {check}: {_resolution(check)}")
     if comparison.discarded:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in comparison.discarded.items())
-        lines.append(f"    blocks thrown away: {reasons}")
-    return lines + [f"    {note}" for note in comparison.notes]
+        lines.append(f"blocks thrown away: {reasons}")
+    lines += comparison.notes
+    return [title, *(f"    {line}" for line in lines)] if ratio or lines else []
 
 
 def _resolution(check: Ratio) -> str:
     if check.differs:
         return "told apart from itself, so something disturbs the measurement; end other programs and measure again"
-    return f"differences from {check.resolution:.1%} on can be shown here today"
+    return f"differences of about {check.resolution:.1%} show here today"
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
@@ -71,7 +72,8 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def duration(milliseconds: float) -> str:
-    """Three or four digits, in the unit that people would choose."""
+    """Four digits or so, in the unit that people would choose."""
     if milliseconds < 0.1:
         return f"{1000 * milliseconds:.2f} µs"
-    return f"{milliseconds:.3f} ms" if milliseconds < 10 else f"{milliseconds:.1f} ms"
+    digits = 3 if milliseconds < 10 else 2 if milliseconds < 100 else 1
+    return f"{milliseconds:.{digits}f} ms"
