@@ -52,7 +52,7 @@ def main(models, serial, every, listed, threads, as_json, **given):
                     **{name: given[name] for name in measuring},
                 )
             document, lines, failed = result.to_json(), table(result), bool(result.failed)
-    except (TfoldError, KeyboardInterrupt) as error:
+    except (TfoldError, OSError, KeyboardInterrupt) as error:
         stopped = isinstance(error, KeyboardInterrupt)
         click.echo(f"mobile_bench: {'stopped' if stopped else error}", err=True)
         sys.exit(130 if stopped else 1)

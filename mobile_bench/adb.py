@@ -19,13 +19,16 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from mobile_bench.errors import AdbNotFoundError, AdbServerError, CommandTimeoutError, DeviceGoneError, PhoneError
 from mobile_bench.states import HEADER, Connected, check_state, parse_devices
 
+STOP_POLL_S = 0.2
 SERVER_TIMEOUT_S = 20.0  # to start the server and ask it; it takes one second at most
 GET_ADB = ("Install it: apt install adb, or Android's SDK Platform-Tools, or pip install adbutils; or name the program "
            "with the environment variable TFOLD_ADB.")
@@ -45,13 +48,15 @@ class Adb:
 
     Args:
         program: where it is; looked for if None, see `find_adb`.
+        stop: when it is set, whatever runs ends as with Ctrl-C, which reaches the main thread alone.
 
     Raises:
         AdbNotFoundError: there is none.
     """
 
-    def __init__(self, program: str | os.PathLike | None = None):
+    def __init__(self, program: str | os.PathLike | None = None, stop: Event | None = None):
         self.program = find_adb(program)
+        self.stop = stop
 
     def call(
         self, *words: str, timeout: float, doing: str, cut_short: Callable[[str], None] = lambda printed: None
@@ -79,7 +84,7 @@ class Adb:
                 raise AdbNotFoundError(f"The adb program must start. Received: {self.program}: {error.strerror}. "
                                        f"{GET_ADB}") from None
             try:
-                process.wait(timeout)
+                self._wait(process, timeout)
             except BaseException as error:
                 process.kill()
                 process.wait()
@@ -89,6 +94,21 @@ class Adb:
                                               "more with timeout=, or check the phone and its cable.") from None
                 raise
             return Ended(process.returncode, _content(out), _content(err))
+
+    def _wait(self, process: subprocess.Popen, timeout: float) -> None:
+        if self.stop is None:
+            process.wait(timeout)
+            return
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                process.wait(min(STOP_POLL_S, max(0.0, until - time.monotonic())))
+                return
+            except subprocess.TimeoutExpired:
+                if self.stop.is_set():
+                    raise KeyboardInterrupt from None
+                if time.monotonic() >= until:
+                    raise
 
     def devices(self) -> list[Connected]:
         """The phones that adb sees; starts its server where none runs. Raises: AdbServerError."""

@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 
 from mobile_bench.adb import connected
 from mobile_bench.device import open_device
-from mobile_bench.errors import NoDeviceError
+from mobile_bench.errors import NoDeviceError, PhoneError
 from mobile_bench.outputs import OpProfile
 from mobile_bench.phone import Phone, Settings
 from mobile_bench.states import check_state
-from tfold.errors import TfoldError
+from tfold.errors import BadInputError, TfoldError
+from tfold.measure.display import Show
 from tfold.measure.machine import describe_machine
 from tfold.measure.protocol import Rules, check_models, compare
 from tfold.measure.record import Record
 from tfold.measure.result import BenchResult, Comparison
-from tfold.measure.run import check_threads
+from tfold.measure.run import check_thread_counts
 from tfold.measure.schedule import Schedule
 from tfold.measure.steps import Steps
-from tfold.measure.tflite_file import check_tflite
 
 ALL = "all"
-Progress = Callable[[str, int, int, str], None]
+STOP_S = 15.0  # for a phone to end what it is doing
+OWN_SERIAL = "own=$(getprop ro.serialno 2>/dev/null); echo ${own:-$(getprop ro.boot.serialno 2>/dev/null)}"
 
 
 def bench_phones(
@@ -48,7 +49,7 @@ def bench_phones(
     confidence: float = 0.95,
     seed: int = 0,
     record: str | os.PathLike | None = None,
-    progress: Progress | None = None,
+    progress: Show | None = None,
 ) -> BenchResult:
     """Measures .tflite files on Android phones, and compares them if they are two.
 
@@ -75,23 +76,24 @@ def bench_phones(
         result = bench_phones(["base.tflite", "folded.tflite"], settings=Settings(binary="benchmark_model"))
         print(result.ratio)     # 0.712 [0.705, 0.720]
     """
-    files = check_models([paths] if isinstance(paths, (str, os.PathLike)) else paths, check_tflite)
-    counts = [check_threads(count) for count in dict.fromkeys(threads if isinstance(threads, Iterable) else [threads])]
+    files, counts = check_models(paths), check_thread_counts(threads)
     rules = Rules(Schedule(blocks, runs, min_time, warmup, max_seconds), self_check, confidence, seed)
     rules.schedule.check(len(files))
     settings = settings or Settings()
-    options = replace(settings.options, runs=runs, min_secs=min_time, warmup_secs=warmup)
+    longest = max(rules.schedule.longest_block(len(rules.subjects(len(files)))), min_time + 1)
+    options = replace(settings.options, runs=runs, min_secs=min_time, max_secs=longest, warmup_secs=warmup)
     settings = replace(settings, options=options)
     settings.check()
     wanted, failed = _phones(serials, settings)
     with Record(record) if record else nullcontext() as kept:
-        def measure(serial: str, stop: threading.Event) -> tuple[list[Comparison], dict]:
+        def measure(serial: str, stop: threading.Event) -> PhoneResult:
             return _on_phone(serial, files, counts, rules, settings, kept, progress, stop)
 
         done, lost = _at_once(wanted, measure)
-    failed |= lost
-    comparisons = tuple(comparison for serial in wanted if serial in done for comparison in done[serial][0])
-    devices = {serial: done[serial][1] for serial in wanted if serial in done}
+    results = {serial: done[serial] for serial in wanted if serial in done}
+    failed |= lost | {serial: result.error for serial, result in results.items() if result.error}
+    comparisons = tuple(comparison for result in results.values() for comparison in result.comparisons)
+    devices = {serial: result.device for serial, result in results.items()}
     return BenchResult(comparisons, describe_machine(), devices=devices, failed=failed)
 
 
@@ -109,7 +111,7 @@ def profile_phones(
     Returns:
         dict: serial → an `OpProfile` for each model.
     """
-    files, settings = check_models(paths, check_tflite), settings or Settings()
+    files, settings = check_models(paths), settings or Settings()
     profiles = {}
     for serial in _phones(serials, settings)[0]:
         phone = Phone(serial, files, settings)
@@ -122,7 +124,12 @@ def _phones(serials: Sequence[str], settings: Settings) -> tuple[list[str], dict
     if not serials:
         return [open_device(None, settings.adb).serial], {}
     if ALL not in serials:
-        return list(dict.fromkeys(serials)), {}
+        named = list(dict.fromkeys(serials))
+        twice = [f"{first} and {other}" for first, *others in _alike(named, settings) for other in others]
+        if twice:
+            raise BadInputError(f"A phone is named once. Received: {', '.join(twice)}, the same phone by cable and by "
+                                "Wi-Fi, or by two names. Leave one out.")
+        return named, {}
     ready, failed = [], {}
     for phone in connected(settings.adb):
         try:
@@ -133,31 +140,58 @@ def _phones(serials: Sequence[str], settings: Settings) -> tuple[list[str], dict
     if not ready:
         told = " ".join(failed.values()) or "Connect one, with USB debugging switched on."
         raise NoDeviceError(f"At least one phone must be ready. Received: {len(failed)} connected, none ready. {told}")
-    return ready, failed
+    return [first for first, *_ in _alike(ready, settings)], failed
 
 
-def _on_phone(serial, files, counts, rules, settings, record, progress, stop) -> tuple[list[Comparison], dict]:
-    phone = Phone(serial, files, settings)
+def _alike(serials: list[str], settings: Settings) -> list[list[str]]:
+    """The serials, those of one phone together, the one of its cable first."""
+    if len(serials) == 1:
+        return [serials]
+    phones: dict[str, list[str]] = {}
+    for serial in sorted(serials, key=lambda serial: ":" in serial or serial.startswith("adb-")):
+        with suppress(PhoneError):  # what is wrong with it is said when it is measured
+            own = open_device(serial, settings.adb).script(OWN_SERIAL).out.strip()
+            phones.setdefault(own or serial, []).append(serial)
+            continue
+        phones[serial] = [serial]
+    return sorted(phones.values(), key=lambda names: min(map(serials.index, names)))
+
+
+@dataclass(frozen=True)
+class PhoneResult:
+    """What one phone has brought: `comparisons`, one for each number of threads; `device`, what it is and how it was
+    measured; `error`, why further numbers of threads are missing."""
+
+    comparisons: list[Comparison]
+    device: dict
+    error: str | None = None
+
+
+def _on_phone(serial, files, counts, rules, settings, record, progress, stop) -> PhoneResult:
+    phone = Phone(serial, files, settings, stop)
+    told = progress and _for_phone(progress, phone.serial)
     comparisons, planned = [], rules.blocks(len(files))
     for index, count in enumerate(counts):
         words = [f"{file.path.name}, {count} thread{'s' * (count > 1)}" for file in files]
-        told = progress and _for_phone(progress, phone.serial)
         steps = Steps(told, words, index * planned, len(counts) * planned)
 
-        def take(model: int, count=count, steps=steps):
-            if stop.is_set():
-                raise KeyboardInterrupt
-            return phone.block(model, count, say=steps.remark)
+        def take(model: int, turn: int, count=count, steps=steps):
+            return phone.block(model, count, turn, say=steps.remark)
 
-        compared = compare(files, phone.place(count), take, rules, settings=phone.run_settings(count), record=record,
-                           steps=steps)
-        comparisons.append(replace(compared, notes=phone.comments(count)))
-    if progress:
-        progress(phone.serial, len(counts) * planned, len(counts) * planned, "done")
-    return comparisons, phone.to_json(counts)
+        try:
+            compared = compare(files, phone.place(count), take, rules, settings=phone.run_settings(count),
+                               record=record, steps=steps)
+        except TfoldError as error:
+            if not comparisons:
+                raise
+            return PhoneResult(comparisons, phone.to_json(counts), str(error))  # what is measured already counts
+        comparisons.append(replace(compared, notes=(*compared.notes, *phone.comments(count))))
+    if told:
+        told(len(counts) * planned, len(counts) * planned, "done")
+    return PhoneResult(comparisons, phone.to_json(counts))
 
 
-def _for_phone(progress: Progress, serial: str):
+def _for_phone(progress: Show, serial: str):
     return lambda done, total, text: progress(serial, done, total, text)
 
 
@@ -183,6 +217,8 @@ def _at_once(serials: list[str], measure) -> tuple[dict, dict[str, str]]:
                 worker.join(0.2)
     finally:
         stop.set()
+        for worker in workers:  # each ends what runs on its phone
+            worker.join(STOP_S)
     for error in errors.values():
         if not isinstance(error, TfoldError):
             raise error

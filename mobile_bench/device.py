@@ -14,6 +14,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 from mobile_bench import store, transfer
 from mobile_bench.adb import Adb, Ended, gone, last_lines, shown
@@ -28,12 +29,15 @@ _LOST = re.compile(r"^(adb|error): .*(device '[^']*' not found|device offline|cl
                    r"connection reset by peer|protocol fault.*)$", re.MULTILINE | re.IGNORECASE)
 
 
-def open_device(serial: str | None = None, adb: str | os.PathLike | None = None) -> Device:
+def open_device(
+    serial: str | None = None, adb: str | os.PathLike | None = None, stop: Event | None = None
+) -> Device:
     """The phone, once it is certain that it is there and ready.
 
     Args:
         serial: which one; None for that of ANDROID_SERIAL, or else the only one.
         adb: the adb program; looked for if None.
+        stop: when it is set, whatever runs on the phone ends as with Ctrl-C, which reaches the main thread alone.
 
     Raises:
         AdbNotFoundError, AdbServerError: there is no adb that works.
@@ -44,7 +48,7 @@ def open_device(serial: str | None = None, adb: str | os.PathLike | None = None)
     Examples:
         open_device().shell("getprop", "ro.product.model", check=True).out      # "Pixel 8\\n"
     """
-    program = Adb(adb)
+    program = Adb(adb, stop)
     phone = choose(program.devices(), serial if serial is not None else os.environ.get("ANDROID_SERIAL") or None)
     check_state(phone)
     return Device(phone.serial, program)
@@ -128,15 +132,10 @@ class Device:
         """Sees to it that a folder on the phone holds this file, and returns where: see `mobile_bench.store.keep`."""
         return store.keep(self, local, folder, executable)
 
-    def free_bytes(self, folder: str) -> int | None:
-        """How much more a folder on the phone can hold, in bytes; None where the phone does not tell.
-
-        Raises:
-            BadInputError: the folder's path does not begin with "/".
-        """
-        transfer.check_remote(f"{folder}/.")
-        free = transfer.read_df(self.shell("df", "-k", folder).out)
-        return free.bytes if free else None
+    def tidy(self, *words: str) -> None:
+        """Runs a command that cleans up, even where the rest has been stopped; whether it could is not told."""
+        with suppress(PhoneError, KeyboardInterrupt):
+            Device(self.serial, Adb(self._adb.program)).shell(*words, timeout=KILL_TIMEOUT_S)
 
     def _run(self, words: tuple[str, ...], command: str, timeout: float, check: bool) -> Ended:
         marker, doing = new_marker(), f"while running {command}"
@@ -160,8 +159,8 @@ class Device:
         """Ends a command on the phone, with all that it has started: adbd gives each a process group of its own."""
         if process is not None:
             with suppress(PhoneError):
-                self._adb.call("-s", self.serial, "shell", f"kill -9 -{process} || kill -9 {process}",
-                               timeout=KILL_TIMEOUT_S, doing="while ending a command")
+                Adb(self._adb.program).call("-s", self.serial, "shell", f"kill -9 -{process} || kill -9 {process}",
+                                            timeout=KILL_TIMEOUT_S, doing="while ending a command")
 
     def _checked(self, ended: Ended, command: str, check: bool) -> Ended:
         if check and ended.code:

@@ -5,7 +5,8 @@
     Options(gpu=True, fp16=True)                --use_gpu=true --gpu_precision_loss_allowed=true
 
 A flag that the binary lacks is an error here, before anything runs: the binary itself would only warn, and measure
-something else. Nothing that changes the result is left to a build's default: with the GPU, float16 is one in TFLite.
+something else. With the GPU and NNAPI, float16 is said explicitly, as builds differ in it; XNNPACK alone is left to the
+build unless it is asked for or refused: most apply it by themselves, and the result says whether this one has.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ class Options:
     affinity: str = "big"
     allow_partial: bool = False
     extra: tuple[str, ...] = ()
+
+    def described(self) -> list[str]:
+        """What is not as usual about how the models run, in words: ["GPU", "float16"]."""
+        words = ["GPU"] if self.gpu else []
+        if self.nnapi:
+            words.append("NNAPI" if self.nnapi is True else f"NNAPI {self.nnapi}")
+        words += [] if self.xnnpack is None else ["XNNPACK"] if self.xnnpack else ["no XNNPACK"]
+        return words + (["float16"] if self.fp16 else []) + [*self.extra]
 
     def check(self) -> None:
         """Raises: BadInputError for values that are no measurement."""
@@ -153,10 +162,10 @@ def _litert(options: Options) -> dict[str, object]:
         wanted |= {"use_gpu": True, "allow_fp16": options.fp16}
         if not options.allow_partial:
             wanted |= {"use_cpu": False, "require_full_delegation": True}
-    elif options.fp16:
+    elif options.fp16 and not options.nnapi:
         wanted["xnnpack_force_fp16"] = True  # its allow_fp16 is for the GPU alone
-    if options.nnapi:
-        wanted["use_nnapi"] = True
+    if options.nnapi:  # no build known has it: then that is the error
+        wanted |= {"use_nnapi": True, "require_full_delegation": True}
     if options.xnnpack is not None:
         wanted["use_xnnpack"] = options.xnnpack
     return wanted

@@ -1,7 +1,8 @@
 """Whether a phone is cool enough to be measured, and whether a block was disturbed while it was.
 
-    wait ── until cool ──▶ before ── block ──▶ after
-                              └── disturbed? ────┘      then the block is thrown away, with the reason
+    wait ── until cool ──▶ before ── block ──▶ after ── wait ── block ──▶ after …
+                              └── disturbed? ────┘                          │
+                              └── disturbed? ───────────────────────────────┘     then the round is thrown away
 
 A phone warms up while it is measured, and then clocks lower by itself: the later model of two would always look slower.
 What a phone does not tell is never a reason; `not_told` names it, so that the result can.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mobile_bench.condition import Condition, read_condition
@@ -95,35 +96,39 @@ def wait_until_cool(
         sleep(gate.poll_s)
 
 
-def too_hot(condition: Condition, max_status: int, max_celsius: float) -> str | None:
-    """What is too hot, in words, or None."""
+def too_hot(condition: Condition, max_status: int, max_celsius: float, measured: bool = True) -> str | None:
+    """What is too hot, in words, with the temperature or without; or None."""
     reasons = []
     if condition.thermal_status is not None and condition.thermal_status > max_status:
         name = STATUS_NAMES[condition.thermal_status]
         reasons.append(f"thermal status {condition.thermal_status} ({name}), above {max_status}")
     if condition.celsius is not None and condition.celsius > max_celsius:
-        reasons.append(f"{condition.celsius:.1f} °C, above {max_celsius:g} °C")
+        reasons.append(f"{f'{condition.celsius:.1f} °C, ' if measured else ''}above {max_celsius:g} °C")
     return " and ".join(reasons) or None
 
 
-def disturbed(before: Condition, after: Condition, gate: Gate) -> str | None:
-    """Why a block between these two moments is to be thrown away, in words, or None if it counts.
+def disturbed(before: Condition, after: Condition, gate: Gate, cores: Sequence[int] = ()) -> str | None:
+    """Why what was measured between these two moments must not count, in words without numbers that were measured.
 
     Args:
-        before, after: the phone before the block and after it.
+        before, after: the phone before the first block of a round, and at a later moment of that round.
         gate: what it must be like; after a block it may be warmer by `margin_celsius`.
+        cores: those that the tool runs on; empty is any. What happens to others does not matter.
+
+    Returns:
+        str: the reason, or None if it counts.
 
     Examples:
-        disturbed(before, after, Gate())        # "core 7 was capped from 2.91 to 2.05 GHz"
+        disturbed(before, after, Gate(), (7,))      # "core 7 may clock lower or higher than before"
     """
-    hot = too_hot(after, gate.max_status, gate.max_celsius + gate.margin_celsius)
+    hot = too_hot(after, gate.max_status, gate.max_celsius + gate.margin_celsius, measured=False)
     if hot:
         return f"the phone got too hot: {hot}"
-    caps = {core.number: core.cap_khz for core in before.cores}
+    caps = {core.number: core.cap_khz for core in before.cores if not cores or core.number in cores}
     for core in after.cores:
         was = caps.get(core.number)
-        if was is not None and core.cap_khz is not None and core.cap_khz < was:
-            return f"core {core.number} was capped from {was / 1e6:.2f} to {core.cap_khz / 1e6:.2f} GHz"
+        if was is not None and core.cap_khz is not None and core.cap_khz != was:
+            return f"core {core.number} may clock {'lower' if core.cap_khz < was else 'higher'} than before"
     if before.power_save is False and after.power_save:
         return "the phone began to save power"
     if None not in (before.plugged, after.plugged) and before.plugged != after.plugged:

@@ -1,13 +1,14 @@
 """One phone, made ready to measure: the tool and the models are on it, and it is known what both can do.
 
     open ▸ what is it? ▸ tool for its ABI ▸ tool and models onto it ▸ what can the tool do? ▸ which cores?
-    block:  wait until cool ▸ run the tool once ▸ still cool, nothing capped?  ──no──▶ Disturbed: does not count
+    block:  wait until cool ▸ run the tool once ▸ still cool, cores as at the round's first block? ─no─▶ Disturbed
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 from mobile_bench.apk import PACKAGE, install_apk, run_apk
 from mobile_bench.binary import find_binary
@@ -78,6 +79,7 @@ class Phone:
         serial: what adb calls it; None for the only one.
         files: the models.
         settings: how to measure.
+        stop: when it is set, what the phone is doing ends as with Ctrl-C.
 
     Raises:
         PhoneError: there is no such phone, or it does not answer.
@@ -86,16 +88,19 @@ class Phone:
     Attributes:
         info: what the phone is.
         before, after: its condition at the first block and after the last one.
+        delegation: what the tool says of the delegates that it has applied.
     """
 
-    def __init__(self, serial: str | None, files: list[TFLiteFile], settings: Settings):
+    def __init__(self, serial: str | None, files: list[TFLiteFile], settings: Settings, stop: Event | None = None):
         settings.check()
         self.settings, self.files = settings, files
-        self.device: Device = open_device(serial, settings.adb)
+        self.device: Device = open_device(serial, settings.adb, stop)
         self.info: PhoneInfo = describe(self.device, settings.sysfs)
         self.before: Condition | None = None
         self.after: Condition | None = None
         self.notes: list[str] = []
+        self.delegation: list[str] = []
+        self._turn, self._first = None, None  # of the round that is being measured, and the condition it began in
         self.device.shell("mkdir", "-p", settings.folder)
         self._tool: str | None = None
         self._capabilities: Capabilities | None = None
@@ -123,13 +128,17 @@ class Phone:
         """What the blocks of so many threads are told by."""
         litert = self._capabilities is not None and self._capabilities.variant == "litert"
         name = APP if self.settings.app else LITERT_TOOL if litert else TFLITE_TOOL
-        return Place(self.serial, name, self._tool_version, threads)
+        how = self.settings.options.described()
+        return Place(self.serial, ", ".join([name, *how]), self._tool_version, threads, self.info.hardware)
 
     def cores(self, threads: int) -> CoreChoice:
         """The cores that the tool is held on; an app is not."""
         if self.settings.app:
             return CoreChoice((), "Android chooses the cores of an app")
-        return choose_cores(self.settings.options.affinity, self.info.cores, threads)
+        affinity = self.settings.options.affinity
+        if affinity == "big" and self._capabilities is not None and not self._capabilities.has_taskset:
+            return CoreChoice((), "the phone has no taskset, so that the tool ran on whichever cores the phone liked")
+        return choose_cores(affinity, self.info.cores, threads)
 
     def run_settings(self, threads: int) -> dict:
         """What decides about a latency on this phone, as a record keeps it."""
@@ -137,12 +146,13 @@ class Phone:
         build = self.info.fingerprint
         return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": build}
 
-    def block(self, model: int, threads: int, say=None) -> Block:
+    def block(self, model: int, threads: int, turn: int, say=None) -> Block:
         """Runs one model once, in a process of its own on the phone.
 
         Args:
             model: which of the files.
             threads: how many.
+            turn: of the round that the block belongs to: all its blocks must see the same phone.
             say: is told, in words, while the phone has to cool down.
 
         Raises:
@@ -150,15 +160,21 @@ class Phone:
             TooHotError: it did not cool down in time.
             TfoldError, PhoneError: the tool or the phone failed.
         """
-        before = wait_until_cool(self.device, self.settings.gate, say, sysfs=self.settings.sysfs)
+        gate, used = self.settings.gate, self.cores(threads).numbers
+        before = wait_until_cool(self.device, gate, say, sysfs=self.settings.sysfs)
         self.before = self.before or before
-        run = self._run(model, threads)
-        self.after = read_condition(self.device, self.settings.sysfs)
-        reason = disturbed(before, self.after, self.settings.gate)
+        if (turn, threads) != self._turn:
+            self._turn, self._first = (turn, threads), before
+        reason = disturbed(self._first, before, gate, used)
+        if reason is None:
+            run = self._run(model, threads)
+            self.after = read_condition(self.device, self.settings.sysfs)
+            reason = disturbed(self._first, self.after, gate, used)
         if reason:
             raise Disturbed(reason)
-        for note in run.warnings:
-            self._note(note)
+        self.notes += [note for note in run.warnings if note not in self.notes]
+        told = [f"{name}: {how}" for name, how, _ in run.delegation] + [f"{name}: created" for name in run.created]
+        self.delegation += [words for words in told if words not in self.delegation]
         return run.block()
 
     def profile(self, model: int, threads: int) -> OpProfile:
@@ -177,16 +193,15 @@ class Phone:
         options = replace(self.settings.options, threads=threads)
         return self._capabilities, options, self.cores(threads).mask, self.settings.folder
 
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
-
     def comments(self, threads: int) -> tuple[str, ...]:
         """What people should know about the numbers of this phone, a sentence each."""
         choice = self.cores(threads)
         untold = not_told(self.before) if self.before else ()
         missing = [f"not told by this phone, and so not watched: {', '.join(untold)}"] if untold else []
-        return (choice.reason, *missing, *self.notes)
+        capped = sorted(set(self.before.capped_cores) & set(choice.numbers)) if self.before else []
+        if capped:
+            missing.append(f"already capped below their highest frequency: cores {', '.join(map(str, capped))}")
+        return (self.info.label, choice.reason, *missing, *self.notes)
 
     def to_json(self, threads: list[int]) -> dict:
         """What the phone is, in which state it was, and what it was measured with."""
@@ -195,6 +210,10 @@ class Phone:
             "tool": self.place(threads[0]).runtime,
             "tool_version": self._tool_version,
             "cores_used": {str(count): list(self.cores(count).numbers) for count in threads},
+            "settings": self.run_settings(threads[0]),
+            "gate": asdict(self.settings.gate),
+            "delegation": self.delegation,
+            "tool_flags": sorted(self._capabilities.flags) if self._capabilities else [],
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
         }

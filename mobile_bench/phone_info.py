@@ -37,8 +37,10 @@ echo "root $(id -u 2>/dev/null) $su"
 # The first that is told counts: the exact name of the chip where Android 12 and later know it, else a code name.
 SOC_PROPERTIES = ("ro.soc.model", "ro.hardware.chipname", "ro.board.platform", "ro.hardware")
 ABI_PROPERTIES = ("ro.product.cpu.abilist", "ro.product.cpu.abi")
+HARDWARE_PROPERTIES = ("ro.serialno", "ro.boot.serialno")
 PROPERTIES = ("ro.product.manufacturer", "ro.product.model", "ro.soc.manufacturer", *SOC_PROPERTIES,
-              "ro.build.version.release", "ro.build.version.sdk", "ro.build.fingerprint", *ABI_PROPERTIES)
+              "ro.build.version.release", "ro.build.version.sdk", "ro.build.fingerprint", *ABI_PROPERTIES,
+              *HARDWARE_PROPERTIES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class PhoneInfo:
         abis: what programs it can run, the best first: ("arm64-v8a", "armeabi-v7a").
         cores: one `Core` each, by number.
         rooted: whether the shell is root's, or there is a su.
+        hardware: its own serial number, the same over USB and Wi-Fi.
     """
 
     serial: str
@@ -65,6 +68,7 @@ class PhoneInfo:
     abis: tuple[str, ...] = ()
     cores: tuple[Core, ...] = ()
     rooted: bool | None = None
+    hardware: str | None = None
 
     @property
     def label(self) -> str:
@@ -119,6 +123,7 @@ def parse_description(serial: str, text: str) -> PhoneInfo:
         abis=tuple(abi.strip() for abi in abis.split(",") if abi.strip()),
         cores=tuple(sorted(cores, key=lambda core: core.number)),
         rooted=user[0][0] == "0" or user[0][-1] == "yes" if user else None,
+        hardware=next((properties[key] for key in HARDWARE_PROPERTIES if key in properties), None),
     )
 
 

@@ -90,11 +90,12 @@ def run_once(
     run = check_delegation(run, options, capabilities)
     if mask and not capabilities.has_taskset:
         run = _with_note(run, "the phone has no taskset, so that the tool ran on whichever cores the phone liked")
-    if written is not None:
+    if written:
         return cross_check(run, parse_result_proto(written))
     if result is None:
         return run
-    return _with_note(run, "the tool has written no result file, so that its output is not checked against it")
+    why = "the tool has written no result file" if written is None else "the phone has no base64 to bring a result file"
+    return _with_note(run, f"{why}, so that its output is not checked against it")
 
 
 def profile_once(
@@ -130,7 +131,7 @@ def profile_once(
     file = table if table in further.values() else None
     ended, run, written = _ended(device, words, file, capabilities, options, mask, timeout)
     check_delegation(run, options, capabilities)
-    return parse_profile(ended.out) if written is None else parse_profile_csv(written.decode("utf-8", "replace"))
+    return parse_profile_csv(written.decode("utf-8", "replace")) if written else parse_profile(ended.out)
 
 
 def check_delegation(run: RunOutput, options: Options, capabilities: Capabilities) -> RunOutput:

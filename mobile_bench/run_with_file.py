@@ -10,11 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from contextlib import suppress
 from dataclasses import replace
 
 from mobile_bench.adb import Ended, shown
-from tfold.errors import TfoldError
 
 SCRIPT = """
 file=$1 mark=$2
@@ -41,8 +39,8 @@ def run_with_file(device, file: str, *words: str, timeout: float) -> tuple[Ended
         timeout: in seconds.
 
     Returns:
-        (Ended, bytes): of the program alone, and the file's content; None where there is none, or where the phone
-        has no base64.
+        (Ended, bytes): of the program alone, and the file's content; None where there is none, or an empty one;
+        nothing (b"") where the phone has no base64.
 
     Examples:
         ended, content = run_with_file(device, "/data/local/tmp/r.pb", tool, "--result_file_path=/data/local/tmp/r.pb",
@@ -52,15 +50,14 @@ def run_with_file(device, file: str, *words: str, timeout: float) -> tuple[Ended
     try:
         ended = device.script(SCRIPT, file, mark, *words, timeout=timeout, check=False, name=shown(words))
     except BaseException:
-        with suppress(TfoldError):  # the phone is gone: that is said by the error on its way
-            device.shell("rm", "-f", file, check=False)
+        device.tidy("rm", "-f", file)
         raise
     out, found, content = ended.out.partition(f"\n{mark}\n")
     return replace(ended, out=out), _decoded(content) if found else None
 
 
-def _decoded(text: str) -> bytes | None:
+def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode("".join(text.split()), validate=True) or None
+        return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error:  # an error of the shell, which has no such command
-        return None
+        return b""

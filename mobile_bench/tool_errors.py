@@ -1,6 +1,7 @@
 """What can go wrong with the benchmark tool and the phone's state, told apart so that callers can react."""
 
 from tfold.errors import TfoldError
+from tfold.measure.rounds import NoMoreBlocksError
 
 
 class NoBinaryError(TfoldError):
@@ -43,7 +44,7 @@ class AppNotInstalledError(TfoldError):
     """The benchmark app is not on the phone, or cannot be put there."""
 
 
-class TooHotError(TfoldError):
+class TooHotError(NoMoreBlocksError):
     """The phone has not cooled down in time."""
 
 

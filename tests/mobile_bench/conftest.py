@@ -54,14 +54,19 @@ def adb_server(tmp_path_factory):
         pytest.skip(str(error))
     home = tmp_path_factory.mktemp("adb_home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
         for name in ("ADB_USB", "ADB_EMU", "ADB_LIBUSB", "ADB_MDNS"):
             patch.setenv(name, "0")  # it looks for no phones by itself
         for name in ("ANDROID_SERIAL", "ADB_VENDOR_KEYS", "ANDROID_USER_HOME", "ADB_SERVER_SOCKET"):
             patch.delenv(name, raising=False)
         # The server has its keys and its log in a home of its own; what is tested besides adb keeps ours.
-        subprocess.run([program, "start-server"], env={**os.environ, "HOME": str(home), "TMPDIR": str(home)},
-                       stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+        for _ in range(5):  # another worker may take the port in between
+            patch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+            theirs = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+            started = subprocess.run([program, "start-server"], stdin=subprocess.DEVNULL, capture_output=True,
+                                     timeout=60, env=theirs)
+            if started.returncode == 0:
+                break
+        assert started.returncode == 0, started.stderr
         yield program
         subprocess.run([program, "kill-server"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
 

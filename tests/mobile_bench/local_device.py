@@ -36,6 +36,9 @@ class LocalDevice:
         assert not (check and code), done
         return Ended(code, done.stdout, done.stderr)
 
+    def tidy(self, *words):
+        self.shell(*words)
+
     def adb(self, *words, timeout=60.0, check=False):
         return self.shell("adb", "-s", self.serial, *words, timeout=timeout, check=check)
 

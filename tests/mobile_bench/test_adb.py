@@ -1,5 +1,6 @@
 """Commands on a phone: words, exit codes, what goes wrong half-way. Phones of now, and old ones without shell_v2."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -110,7 +111,7 @@ def test_a_command_that_takes_too_long_is_ended_here_and_there(device):
     begun = time.monotonic()
     with pytest.raises(CommandTimeoutError, match=r"adb has 0.5 s. Received: .*while running the script sh -c .*Allow"):
         device.script("sh -c 'echo $$ > pid; exec sleep 30'; true", timeout=0.5)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25  # it would have slept for 30
     assert_ended(device)
 
 
@@ -167,7 +168,7 @@ def test_adbs_own_commands(phone):
         device.adb("pull", "/no/such", "/tmp", check=True)
     with pytest.raises(CommandTimeoutError, match="while running adb wait-for-any-recovery"):
         device.adb("wait-for-any-recovery", timeout=0.2)
-    assert b"wait-for-any-recovery" not in b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+    assert not any(b"wait-for-any-recovery" in line and device.serial.encode() in line for line in command_lines())
 
 
 def assert_ended(device):
@@ -177,3 +178,10 @@ def assert_ended(device):
             return
         time.sleep(0.01)
     raise AssertionError(f"It still runs: {status}")
+
+
+def command_lines():
+    """Of all processes; some end while they are read."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes()

@@ -8,6 +8,7 @@ import pytest
 from mobile_bench.content import read_content
 from mobile_bench.device import open_device
 from mobile_bench.errors import CommandFailedError, DeviceGoneError, PushError, ReadOnlyError, StorageFullError
+from mobile_bench.transfer import read_df
 from tfold.errors import BadInputError
 
 NAMES = ["it's a \"b\"", "$(touch made) `touch made`; touch made", "-x", "a\nb", "*é漢🎉", "%s,0 caf\udce9"]
@@ -109,7 +110,8 @@ DF = "Filesystem 1K-blocks Used Available Use% Mounted on"
 def test_free_space_is_what_df_says(plug_in, local, rows, free):
     phone = plug_in(fake={"df": f"echo '{DF}\n{rows}'"})
     device = open_device()
-    assert device.free_bytes("/data") == free
+    found = read_df(device.shell("df", "-k", "/data").out)
+    assert (found and found.bytes) == free
     if free:  # of nothing in all, nothing is not full; and who does not tell is asked by trying
         with pytest.raises(StorageFullError, match=r"256003 bytes where 102400 are free"):
             device.push(local, f"{phone.folder}/file")
@@ -119,11 +121,8 @@ def test_free_space_is_what_df_says(plug_in, local, rows, free):
 
 
 def test_free_space_of_a_real_folder(phone):
-    device, found = open_device(), os.statvfs(phone.folder)
-    assert device.free_bytes(f"{phone.folder}/") == pytest.approx(found.f_bavail * found.f_frsize, rel=0.05)
-    assert device.free_bytes("/no/such/folder") is None
-    with pytest.raises(BadInputError, match="named from / on"):
-        device.free_bytes("-x")
+    found, here = read_df(open_device().shell("df", "-k", str(phone.folder)).out), os.statvfs(phone.folder)
+    assert found.bytes == pytest.approx(here.f_bavail * here.f_frsize, rel=0.05)
 
 
 def test_places_that_cannot_be_written_to(plug_in, local, tmp_path):

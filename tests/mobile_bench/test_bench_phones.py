@@ -1,9 +1,10 @@
 """The whole way on phones: the real command line, the real adb client, a daemon, and a stand-in for the tool."""
 
 import json
-import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,91 @@ def test_what_is_wrong_is_said_before_anything_runs(phone, tool, models, monkeyp
     assert not any(phone.folder.rglob("*.tflite"))
 
 
+def test_a_core_that_is_capped_between_two_blocks_costs_the_round(phone, tool, models, tmp_path):
+    cpu = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq"
+    cpu.mkdir(parents=True)
+    (cpu.parent.parent / "online").write_text("0\n")
+    for name, khz in (("cpuinfo_max_freq", 2_800_000), ("scaling_max_freq", 2_800_000), ("scaling_cur_freq", 1)):
+        (cpu / name).write_text(f"{khz}\n")
+
+    def progress(serial, done, total, what):
+        if done in (3, 5):  # down before the first round's second block, up before a later one
+            (cpu / "scaling_max_freq").write_text(f"{2_800_000 - 800_000 * (done == 3)}\n")
+
+    result = bench_phones(models, blocks=6, self_check=False, progress=progress,
+                          settings=settings(phone, tool(), sysfs=str(tmp_path / "sys")), **SHORT)
+    reasons = result.comparisons[0].discarded
+    assert "core 0 may clock lower than before" in reasons and reasons["core 0 may clock lower than before"] == 2
+    assert result.devices[phone.serial]["cores_used"] == {"1": [0]}
+    assert "cores 0: the fastest, 2.80 GHz" in result.comparisons[0].notes
+
+
+def test_one_phone_by_two_names_is_one_phone(plug_in, tool, models):
+    phones = [plug_in(fake={"getprop": '[ "$1" = ro.serialno ] && echo 8A1X; exit 0'}) for _ in range(2)]
+    how = {"blocks": 1, "settings": Settings(binary=tool(), folder=str(phones[0].folder)), **SHORT}
+    result = bench_phones(models[:1], ["all"], **how)
+    assert len(result.devices) == 1 and not result.failed
+    with pytest.raises(BadInputError, match="the same phone"):
+        bench_phones(models[:1], [each.serial for each in phones], **how)
+
+
+def test_phones_share_a_record_and_a_later_name_goes_on_with_it(plug_in, tool, models, tmp_path):
+    def named(own):
+        return plug_in(fake={"getprop": f'[ "$1" = ro.serialno ] && echo {own}; exit 0'})
+
+    phones, record = [named("A"), named("B")], tmp_path / "blocks.jsonl"
+    how = {"blocks": 2, "record": record, **SHORT}
+    both = Settings(binary=tool(), folder=str(phones[0].folder))
+    first = bench_phones(models[:1], [each.serial for each in phones], settings=both, **how)
+    assert [len(m.blocks) for m in first.measurements] == [2, 2]
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert sorted(line["key"]["device"] for line in lines) == ["A"] * 3 + ["B"] * 3
+    phones[0].vanish()
+    again = named("A")  # at another address, as over Wi-Fi
+    result = bench_phones(models[:1], [again.serial], settings=both, **how)
+    assert result.measurements[0].blocks == first.measurements[0].blocks
+    assert "2 of 2 rounds are of an earlier run" in result.comparisons[0].notes
+
+
+def test_ctrl_c_ends_what_runs_on_all_phones(plug_in, tool, models, tmp_path):
+    phones = [plug_in(), plug_in()]
+    slow = tmp_path / "slow"
+    slow.write_text(f"""#!/bin/sh
+case "$*" in *--help*) exec {tool()} --help;; esac
+echo $$ >> {tmp_path}/pids
+sleep 60
+""")
+    (tmp_path / "benchmark_model").chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mobile_bench", str(models[0]), "--all", "--benchmark-binary", str(slow),
+         "--phone-folder", str(phones[0].folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), cwd=Path(__file__).parents[2])
+    pids = tmp_path / "pids"
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said == "mobile_bench: stopped\n"
+    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in pids.read_text().split()))
+
+
+def test_a_profile_that_fails_costs_only_itself(phone, tool, models):
+    words = ["bench", models[0], "--android", "--benchmark-binary", tool(remove=["enable_op_profiling"]), "--blocks", 1,
+             "--phone-folder", phone.folder, "--json", "--profile"]
+    start = [sys.executable, "-m", "tfold"]
+    done = subprocess.run([*start, *map(str, words)], capture_output=True, text=True, timeout=120)
+    document = json.loads(done.stdout)
+    assert done.returncode == 1 and len(document["results"]) == 1
+    assert "op profiling" in document["profile"]["error"] and "no times of ops" in done.stderr
+
+
+def wait_until(done):
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
 def test_profiles(phone, tool, models):
     profiles = profile_phones(models, settings=settings(phone, tool()))
     first, second = profiles[phone.serial]
@@ -183,4 +269,5 @@ def test_profiles(phone, tool, models):
     assert sum(op.run_ms for op in first.run_order) == pytest.approx(first.total_ms, abs=0.01)
     own = profile_phones(models[:1], settings=settings(phone, tool(), options=Options(xnnpack=False)))
     assert [op.node for op in own[phone.serial][0].run_order] == [0, 1, 2, 3]
-    assert os.listdir(phone.folder / "tfold")  # the tool and the models alone
+    names = sorted(path.suffix for path in (phone.folder / "tfold").iterdir())
+    assert names == ["", ".tflite", ".tflite"]  # the tool and the models alone

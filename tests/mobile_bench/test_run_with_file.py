@@ -39,7 +39,7 @@ def test_no_file_or_an_empty_one_is_none(device, tmp_path):
 def test_a_phone_without_base64_has_no_content(device, tmp_path):
     device.command("base64", "echo 'sh: base64: not found'; exit 127")
     ended, content = run(device, tmp_path, 'echo said; echo content > "$1"')
-    assert ended.out == "said\n" and content is None and ended.code == 0
+    assert ended.out == "said\n" and content == b"" and ended.code == 0
 
 
 def test_a_file_is_removed_when_time_is_up(device, tmp_path):

@@ -93,7 +93,7 @@ def test_what_xnnpack_makes_besides_belongs_to_the_op_before():
 
 
 def test_the_runtimes_own_kernels_name_their_op():
-    lines = [Line("SOFTMAX", 2.0, 7), Line("CONV_2D", 1.0, 0), Line("CONV_2D", 5.0, 1), Line("ADD", 4.0, 3)]
+    lines = [Line("CONV_2D", 1.0, 0), Line("CONV_2D", 5.0, 1), Line("ADD", 4.0, 3), Line("SOFTMAX", 2.0, 7)]
     found = attribute(BASE, lines)  # number 3 is no ADD: it is not believed, and aligned by its kind
     assert {op: time for op, time in found.microseconds.items() if time} == {7: 2.0, 0: 1.0, 1: 5.0, 4: 4.0}
 
@@ -101,6 +101,22 @@ def test_the_runtimes_own_kernels_name_their_op():
 def test_a_profile_of_something_else_is_given_to_nobody():
     lines = [("Add (ND)", 4.0), ("Tanh (NC, F32)", 5.0)]
     assert attributed(BASE, *lines) == ({}, [kind for kind, _ in lines])
+
+
+def test_a_line_of_an_unknown_kind_is_nobodys():
+    contents = file(("CONV_2D", "a"), ("CUSTOM", "b"), ("SOFTMAX", "c"))
+    lines = [Line(CONV, 100.0), Line("CUSTOM", 5.0, 1), Line("Never Heard Of", 777.0), Line("Softmax (NC, F32)", 1.0)]
+    found = attribute(contents, lines)
+    assert found.microseconds == {0: 100.0, 1: 5.0, 2: 1.0}
+    assert [line.kind for line in found.unknown] == ["Never Heard Of"]
+
+
+def test_lines_with_numbers_bound_what_lies_between():
+    contents = file(("CONV_2D", "a"), ("CUSTOM", "b"), ("CONV_2D", "c"), ("SOFTMAX", "d"))
+    lines = [Line("CUSTOM", 5.0, 1), Line(CONV, 7.0), Line("Copy (NC, X32)", 1.0), Line("SOFTMAX", 2.0, 3)]
+    assert attribute(contents, lines).microseconds == {0: 0.0, 1: 5.0, 2: 8.0, 3: 2.0}
+    lines = [Line(CONV, 7.0), Line("CUSTOM", 5.0, 1), Line("Copy (NC, X32)", 1.0), Line("SOFTMAX", 2.0, 3)]
+    assert attribute(contents, lines).microseconds == {0: 7.0, 1: 6.0, 2: 0.0, 3: 2.0}
 
 
 KINDS = {"CONV_2D": CONV, "DEPTHWISE_CONV_2D": DEPTHWISE, "ADD": "Add (ND)", "SOFTMAX": "Softmax (NC, F32)"}

@@ -17,22 +17,23 @@ class AndroidCommand(click.Command):
 
 
 def joined(words):
-    """The words with the serials of --android as its one value.
+    """The words with the serials of every --android as one value, in front.
 
     >>> joined(["--android", "S1", "S2", "a.tflite"])
     ["--android=S1,S2", "a.tflite"]
     """
-    words, done = list(words), []
+    words, done, serials = list(words), [], None
     while words:
         word = words.pop(0)
-        if word == OPTION:
-            serials = []
-            while words and not words[0].startswith("-") and not _is_model(words[0]):
-                serials.append(words.pop(0))
-            word = f"{OPTION}={','.join(serials)}"
-        done.append(word)
-    return done
+        option, _, value = word.partition("=")
+        if option != OPTION:
+            done.append(word)
+            continue
+        serials = (serials or []) + ([value] if value else [])
+        while word == OPTION and words and not words[0].startswith("-") and not _is_model(words[0]):
+            serials.append(words.pop(0))
+    return done if serials is None else [f"{OPTION}={','.join(serials)}", *done]
 
 
 def _is_model(word):
-    return word.endswith(".tflite") or os.path.exists(word)
+    return word.endswith(".tflite") or (os.path.isfile(word) and word != "all")

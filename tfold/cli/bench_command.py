@@ -6,6 +6,7 @@ from mobile_bench.options import phone_options, settings_of
 from tfold.cli import common
 from tfold.cli.android_option import AndroidCommand
 from tfold.cli.given import refuse
+from tfold.errors import TfoldError
 
 # What each place is measured by, unless an option says otherwise: starting the tool on a phone takes longer.
 HOST_DEFAULTS = {"runs": 10, "min_time": 0.05, "warmup": 0.05, "max_seconds": 60.0}
@@ -73,22 +74,30 @@ def bench_command(models, runtime, threads, android, record, profile, as_json, *
     else:
         refuse(("runtime",), "this machine, not --android")
         serials, settings = [serial for serial in android.split(",") if serial], settings_of(given)
+        if profile and settings.app:
+            raise click.UsageError("--profile is for the tool, not for the app. Leave --profile out, or the app.")
         result = _on_phones(models, serials, threads, settings, how)
     for line in table(result):
         common.say(line, as_json)
     document = result.to_json()
+    unprofiled = False
     if profile:
         from tfold.cli.op_profile import profile_host, profile_phones
 
-        if android is None:
-            document["profile"] = profile_host(models, {m.runtime for m in result.measurements}, threads[0], as_json)
-        else:
-            document["profile"] = profile_phones(models, list(result.devices), threads[0], settings, as_json)
+        try:
+            if android is None:
+                told = profile_host(models, {m.runtime for m in result.measurements}, threads[0], as_json)
+            else:
+                told = profile_phones(models, list(result.devices), threads[0], settings, as_json)
+        except TfoldError as error:  # what was measured before is worth having all the same
+            told, unprofiled = {"error": str(error)}, True
+            common.say(f"no times of ops: {error}", as_json)
+        document["profile"] = told
     common.write_json("bench", document)
     written = f"raw blocks are in {record}" if record else "nothing written"
     way = "keep the numbers with --json > bench.json" if len(models) == 2 else "give two models to compare them"
     common.say(f"{written}; next: {way}", as_json)
-    return common.FAILED if result.failed else 0
+    return common.FAILED if result.failed or unprofiled else 0
 
 
 def _on_host(models, runtime, threads, how):

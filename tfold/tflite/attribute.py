@@ -5,8 +5,9 @@
 
 The runtime's own kernels say the op's number. XNNPACK names its operators by what they do and gives their order; it
 makes two of some ops (a mean that drops dimensions) and none of others (an activation or padding that it has fused into
-a neighbour). So both sequences are laid beside each other, only lines and ops that fit may meet, and the alignment in
-which most meet wins. Lines in between belong to the op before them; nothing is attributed by guess.
+a neighbour). So between the lines with numbers both sequences are laid beside each other, only lines and ops that fit
+may meet, and the alignment in which most meet wins. What XNNPACK is known to add (a reshape, a copy, a conversion)
+belongs to the op before it; a line of any other kind that meets no op stays unknown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from tfold.tflite.contents import Contents
 from tfold.tflite.cut import is_constant
@@ -70,6 +72,7 @@ MADE_OF = {
     "Copy": ("RESHAPE", "CONCATENATION", "SPLIT"),
     "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST"),
 }
+ADDED = ("Static Reshape", "Reshape", "Copy", "Convert", "Transpose", "Static Transpose", "Constant Pad", "Padding")
 _SAME, _FITS = 3, 2  # what a meeting is worth: the same name counts more than a name that may mean several ops
 
 
@@ -117,22 +120,31 @@ def attribute(contents: Contents, lines: Sequence[Line]) -> Attributed:
     ops = [op for op in contents.ops if not is_constant(contents, op)]
     by_index = {op.index: op for op in ops}
     times = dict.fromkeys((op.index for op in contents.ops), 0.0)
-    numbered = {place: _number(line, by_index) for place, line in enumerate(lines)}
-    taken = {index for index in numbered.values() if index is not None}
-    for place, index in numbered.items():
-        if index is not None:
-            times[index] += lines[place].microseconds
-    rest = [line for place, line in enumerate(lines) if numbered[place] is None]
-    unknown = []
-    for line, op in _aligned(rest, [op for op in ops if op.index not in taken]):
+    unknown, met = [], set()
+    for line, op in _given(list(lines), ops, by_index):
         if op is None:
             unknown.append(line)
         else:
             times[op.index] += line.microseconds
-            taken.add(op.index)
-    if 2 * len(taken) < len(ops):
+            met.add(op.index)
+    if 2 * len(met) < len(ops):
         return Attributed({}, tuple(lines))
     return Attributed(times, tuple(unknown))
+
+
+def _given(lines: list[Line], ops: list[Op], by_index: dict[int, Op]) -> list[tuple[Line, Op | None]]:
+    """The lines with their ops: those with numbers as they say, the others aligned in between."""
+    given, between, begin, before = [], [], 0, None
+    for line in [*lines, None]:
+        index = _number(line, by_index) if line else ops[-1].index + 1 if ops else 0
+        if index is None:
+            between.append(line)
+            continue
+        given += _aligned(between, [op for op in ops if begin <= op.index < index], before)
+        between, begin, before = [], max(begin, index + 1), by_index.get(index)
+        if line:
+            given.append((line, before))
+    return given
 
 
 def _number(line: Line, by_index: dict[int, Op]) -> int | None:
@@ -141,28 +153,32 @@ def _number(line: Line, by_index: dict[int, Op]) -> int | None:
     return op.index if op is not None and op.kind == line.kind else None
 
 
-def _worth(line: Line, op: Op) -> int:
-    """0 where they cannot mean the same."""
-    if line.kind == op.kind:
+@cache
+def _worth(line: str, op: str) -> int:
+    """What a meeting of a line and an op of these kinds is worth; 0 where they cannot mean the same."""
+    if line == op:
         return _SAME
-    fitting = [kinds for begin, kinds in MADE_OF.items() if re.match(rf"{re.escape(begin)}\b", line.kind)]
-    kinds = max(fitting, key=len, default=())
-    if op.kind not in kinds:
+    kinds = max((kinds for begin, kinds in MADE_OF.items() if _begins(line, begin)), key=len, default=())
+    if op not in kinds:
         return 0
     if kinds == MADE_OF["Convolution"]:
-        return _SAME if ("DWConv" in line.kind) == (op.kind == "DEPTHWISE_CONV_2D") else _FITS
+        return _SAME if ("DWConv" in line) == (op == "DEPTHWISE_CONV_2D") else _FITS
     return _SAME if len(kinds) == 1 else _FITS
 
 
-def _aligned(lines: list[Line], ops: list[Op]) -> list[tuple[Line, Op | None]]:
-    """The lines with their ops: the order-keeping pairing that is worth most."""
-    worth = [[_worth(line, op) for op in ops] for line in lines]
+def _begins(line: str, begin: str) -> bool:
+    return re.match(rf"{re.escape(begin)}\b", line) is not None
+
+
+def _aligned(lines: list[Line], ops: list[Op], before: Op | None) -> list[tuple[Line, Op | None]]:
+    """The lines with their ops, in the order-keeping pairing that is worth most; `before` is the op that ran before."""
+    worth = [[_worth(line.kind, op.kind) for op in ops] for line in lines]
     best = [[0] * (len(ops) + 1) for _ in range(len(lines) + 1)]  # of the lines and ops from here on
     for i in reversed(range(len(lines))):
         for k in reversed(range(len(ops))):
             meet = worth[i][k] + best[i + 1][k + 1] if worth[i][k] else 0
             best[i][k] = max(meet, best[i + 1][k], best[i][k + 1])
-    pairs, k, before = [], 0, None
+    pairs, k = [], 0
     for i, line in enumerate(lines):
         while k < len(ops) and best[i][k] == best[i][k + 1] and best[i][k] != best[i + 1][k]:
             k += 1  # this op has no line
@@ -171,5 +187,5 @@ def _aligned(lines: list[Line], ops: list[Op]) -> list[tuple[Line, Op | None]]:
             pairs.append((line, before))
             k += 1
         else:
-            pairs.append((line, before))  # made of the op before, or of nothing that is known
+            pairs.append((line, before if any(_begins(line.kind, added) for added in ADDED) else None))
     return pairs
