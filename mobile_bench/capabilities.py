@@ -49,6 +49,11 @@ class Capabilities:
         """Which tool it is: "tflite" (benchmark_model) or "litert" (benchmark_litert_model)."""
         return "litert" if "use_npu" in self.flags or "dispatch_library_path" in self.flags else "tflite"
 
+    def to_json(self) -> dict:
+        """What it can do, ready for `json.dumps`."""
+        can = {name: getattr(self, f"has_{name}") for name in ("gpu", "nnapi", "xnnpack", "profile", "result_file")}
+        return {"variant": self.variant, **can, "taskset": self.has_taskset}
+
     @property
     def has_gpu(self) -> bool:
         """Whether it can be asked for the GPU. Whether it then uses it is in the output of a run."""

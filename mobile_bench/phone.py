@@ -213,7 +213,7 @@ class Phone:
             "settings": self.run_settings(threads[0]),
             "gate": asdict(self.settings.gate),
             "delegation": self.delegation,
-            "tool_flags": sorted(self._capabilities.flags) if self._capabilities else [],
+            "capabilities": self._capabilities.to_json() if self._capabilities else None,
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
         }

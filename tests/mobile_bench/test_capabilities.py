@@ -56,6 +56,8 @@ def test_the_captured_help():
     tool = Capabilities(flags)
     assert tool.variant == "tflite" and tool.has_xnnpack and tool.has_profile and tool.has_result_file
     assert not tool.has_gpu and not tool.has_nnapi
+    assert tool.to_json() == {"variant": "tflite", "gpu": False, "nnapi": False, "xnnpack": True, "profile": True,
+                              "result_file": True, "taskset": tool.has_taskset}
 
 
 def test_old_builds_print_their_usage_for_an_unknown_flag():
