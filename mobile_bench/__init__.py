@@ -10,14 +10,30 @@
                └────▶ phone_info, cores, binary     what is it, which cores, which tool
              all of them ─▶ device ─▶ adb           commands and files
 
-The rules of the comparison are those of the host: `tfold.measure`. TensorFlow and Keras are never imported.
+The rules of the comparison are those of the host: `tfold.measure`. TensorFlow and Keras are never imported, and each
+name is loaded when it is first used.
 """
 
-from mobile_bench.adb import connected
-from mobile_bench.bench import bench_phones, profile_phones
-from mobile_bench.device import open_device
-from mobile_bench.flags import Options
-from mobile_bench.gate import Gate
-from mobile_bench.phone import Settings
+from importlib import import_module
 
-__all__ = ["Gate", "Options", "Settings", "bench_phones", "connected", "open_device", "profile_phones"]
+_HOME = {
+    "Gate": "gate",
+    "Options": "flags",
+    "Settings": "phone",
+    "bench_phones": "bench",
+    "connected": "adb",
+    "open_device": "device",
+    "profile_phones": "bench",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'mobile_bench' has no attribute {name!r}")
+    return getattr(import_module(f"mobile_bench.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return __all__

@@ -39,6 +39,8 @@ def main(models, serial, every, listed, threads, as_json, **given):
     from tfold.measure.display import display
     from tfold.measure.table import table
 
+    if every and serial:
+        raise click.UsageError("Name phones, or ask for all. Leave out --all or --serial.")
     try:
         if listed:
             document, lines, failed = _connected(given["adb"])

@@ -36,7 +36,7 @@ OWN_SERIAL = "own=$(getprop ro.serialno 2>/dev/null); echo ${own:-$(getprop ro.b
 
 def bench_phones(
     paths: str | os.PathLike | Iterable[str | os.PathLike],
-    serials: Sequence[str] = (),
+    serials: str | Sequence[str] = (),
     threads: int | Iterable[int] = 1,
     *,
     settings: Settings | None = None,
@@ -119,8 +119,9 @@ def profile_phones(
     return profiles
 
 
-def _phones(serials: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, str]]:
+def _phones(serials: str | Sequence[str], settings: Settings) -> tuple[list[str], dict[str, str]]:
     """The serials of the phones that are meant, and of all phones those that cannot be used and why."""
+    serials = [serials] if isinstance(serials, str) else list(serials)
     if not serials:
         return [open_device(None, settings.adb).serial], {}
     if ALL not in serials:

@@ -85,15 +85,15 @@ def wait_until_cool(
         waited = clock() - began
         if hot is None:
             return condition
-        if waited + gate.poll_s > gate.wait_s:
+        if waited >= gate.wait_s:
             raise TooHotError(
                 f"A phone is measured at {gate.max_celsius:g} °C or less and thermal status {gate.max_status}. "
                 f"Received: {device.serial} with {hot}, after {waited:.0f} s of waiting. Take it out of its case, "
-                "off the charger and into a cool place, or allow more heat or more time (Gate: max_celsius, wait_s)."
+                "off the charger and into a cool place, or allow more heat or more time (--max-celsius, --cool-wait)."
             )
         if say:
             say(f"{device.serial} cools down: {hot}; at most {gate.wait_s - waited:.0f} s more")
-        sleep(gate.poll_s)
+        sleep(min(gate.poll_s, gate.wait_s - waited))
 
 
 def too_hot(condition: Condition, max_status: int, max_celsius: float, measured: bool = True) -> str | None:
@@ -160,5 +160,5 @@ def _check_ready(device, condition: Condition, gate: Gate) -> None:
         raise PhoneNotReadyError(
             f"A phone is measured with {gate.min_battery:g} % of battery or more, as it clocks lower with little. "
             f"Received: {device.serial} with {condition.battery_percent:.0f} %. Charge it first, or allow less "
-            "(Gate: min_battery)."
+            "(--min-battery)."
         )

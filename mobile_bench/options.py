@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
-from mobile_bench.flags import Options
-from mobile_bench.gate import Gate
-from mobile_bench.phone import FOLDER, Settings
+FOLDER = "/data/local/tmp/tfold"
+
+
+def _finite(context, parameter, value):
+    if not math.isfinite(value):
+        raise click.BadParameter(f"A number. Received: {value}.")
+    return value
+
 
 _OPTIONS = (
     click.option("--benchmark-binary", type=click.Path(),
@@ -25,8 +32,12 @@ _OPTIONS = (
     click.option("--affinity", default="big", show_default=True,
                  help="big: the fastest cores; none: wherever Android likes; or a mask of cores like f0."),
     click.option("--tool-flag", multiple=True, metavar="--NAME=VALUE", help="A further flag for the benchmark tool."),
-    click.option("--max-celsius", default=40.0, show_default=True, help="How warm a phone may be before a block."),
-    click.option("--cool-wait", default=600.0, show_default=True, help="How long to wait until it is, seconds."),
+    click.option("--max-celsius", type=click.FloatRange(0, min_open=True), callback=_finite, default=40.0,
+                 show_default=True, help="How warm a phone may be before a block."),
+    click.option("--cool-wait", type=click.FloatRange(0), callback=_finite, default=600.0, show_default=True,
+                 help="How long to wait until it is, seconds."),
+    click.option("--min-battery", type=click.FloatRange(0, 100), callback=_finite, default=20.0, show_default=True,
+                 help="Least charge of its battery, percent."),
     click.option("--phone-folder", default=FOLDER, show_default=True, help="Where models and tool lie on the phone."),
     click.option("--adb", type=click.Path(), help="The adb program.  [default: the one that is found]"),
 )
@@ -43,8 +54,12 @@ def _names() -> tuple[str, ...]:
     return tuple(parameter.name for parameter in click.command()(phone_options(lambda **given: None)).params)
 
 
-def settings_of(given: dict) -> Settings:
-    """The settings that a command's parameters mean; other parameters are left alone."""
+def settings_of(given: dict):
+    """The `Settings` that a command's parameters mean; other parameters are left alone."""
+    from mobile_bench.flags import Options  # here: a command that only says its help needs none of this
+    from mobile_bench.gate import Gate
+    from mobile_bench.phone import Settings
+
     options = Options(
         gpu=given["gpu"], nnapi=given["nnapi_accelerator"] or given["nnapi"], fp16=given["fp16"],
         xnnpack=given["xnnpack"], allow_partial=given["allow_partial"], affinity=given["affinity"],
@@ -52,7 +67,7 @@ def settings_of(given: dict) -> Settings:
     )
     return Settings(
         options=options,
-        gate=Gate(max_celsius=given["max_celsius"], wait_s=given["cool_wait"]),
+        gate=Gate(max_celsius=given["max_celsius"], wait_s=given["cool_wait"], min_battery=given["min_battery"]),
         binary=given["benchmark_binary"], url=given["benchmark_url"], sha256=given["benchmark_sha256"],
         app=given["app"] or bool(given["apk"]), apk=given["apk"],
         folder=given["phone_folder"].rstrip("/") or "/", adb=given["adb"],

@@ -19,16 +19,18 @@ from mobile_bench.device import Device, open_device
 from mobile_bench.download import sha256_of
 from mobile_bench.flags import Options, flags_for
 from mobile_bench.gate import Gate, disturbed, not_told, wait_until_cool
+from mobile_bench.options import FOLDER
 from mobile_bench.outputs import OpProfile, RunOutput
 from mobile_bench.phone_info import PhoneInfo, describe
 from mobile_bench.run_tool import profile_once, run_once
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, TfoldError
 from tfold.measure.block import Block
 from tfold.measure.protocol import Place
 from tfold.measure.rounds import Disturbed
 from tfold.measure.tflite_file import TFLiteFile
 
-FOLDER = "/data/local/tmp/tfold"
+# What a run has left behind that was cut off goes after an hour; another computer may be measuring now.
+PREPARE = 'mkdir -p "$1"; find "$1" -name "tfold-*" -mmin +60 -exec rm -f {} + 2>/dev/null'
 APP, LITERT_TOOL, TFLITE_TOOL = "benchmark-app", "benchmark_litert_model", "benchmark_model"
 
 
@@ -101,7 +103,7 @@ class Phone:
         self.notes: list[str] = []
         self.delegation: list[str] = []
         self._turn, self._first = None, None  # of the round that is being measured, and the condition it began in
-        self.device.shell("mkdir", "-p", settings.folder)
+        self.device.script(PREPARE, settings.folder)
         self._tool: str | None = None
         self._capabilities: Capabilities | None = None
         self._find_app() if settings.app else self._find_tool()
@@ -144,6 +146,7 @@ class Phone:
         """What decides about a latency on this phone, as a record keeps it."""
         options = asdict(replace(self.settings.options, threads=threads))
         build = self.info.fingerprint
+        del options["max_secs"]  # follows from the schedule
         return {**options, "extra": list(options["extra"]), "mask": self.cores(threads).mask, "build": build}
 
     def block(self, model: int, threads: int, turn: int, say=None) -> Block:
@@ -167,7 +170,11 @@ class Phone:
             self._turn, self._first = (turn, threads), before
         reason = disturbed(self._first, before, gate, used)
         if reason is None:
-            run = self._run(model, threads)
+            try:
+                run = self._run(model, threads)
+            except TfoldError as error:
+                error.args = (f"{error} (Model: {self.files[model].path}, as {self._graphs[model]} on {self.serial}.)",)
+                raise
             self.after = read_condition(self.device, self.settings.sysfs)
             reason = disturbed(self._first, self.after, gate, used)
         if reason:

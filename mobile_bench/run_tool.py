@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import replace
 
 from mobile_bench.capabilities import Capabilities, explain_cannot_run, last_words
+from mobile_bench.errors import CommandTimeoutError
 from mobile_bench.flags import Options, flags_for
 from mobile_bench.outputs import (
     OpProfile,
+    OutputError,
     RunOutput,
     cross_check,
     parse_profile,
@@ -86,7 +89,8 @@ def run_once(
     """
     result = f"{folder}/tfold-{uuid.uuid4().hex}.pb" if capabilities.has_result_file else None
     words = [binary, *flags_for(capabilities, options, graph, **({"result_file_path": result} if result else {}))]
-    _, run, written = _ended(device, words, result, capabilities, options, mask, timeout)
+    ended, run, written = _ended(device, words, result, capabilities, options, mask, timeout)
+    _check_echo(ended, run, graph, options)
     run = check_delegation(run, options, capabilities)
     if mask and not capabilities.has_taskset:
         run = _with_note(run, "the phone has no taskset, so that the tool ran on whichever cores the phone liked")
@@ -94,8 +98,10 @@ def run_once(
         return cross_check(run, parse_result_proto(written))
     if result is None:
         return run
-    why = "the tool has written no result file" if written is None else "the phone has no base64 to bring a result file"
-    return _with_note(run, f"{why}, so that its output is not checked against it")
+    if written is None:
+        raise OutputError("A tool that can write its result into a file does. Received: no file from "
+                          f"{binary}, so that its output cannot be checked. Use another build of the tool.")
+    return _with_note(run, "the phone has no base64 to bring the result file, so that the output is not checked by it")
 
 
 def profile_once(
@@ -158,7 +164,7 @@ def check_delegation(run: RunOutput, options: Options, capabilities: Capabilitie
         raise PartialDelegationError(
             f"What is measured for {wanted} is run by it. Received: a run with only a part there"
             f"{f', in {kernels} pieces' if kernels else ''}, and the rest on the CPU. Change the ops that it lacks, or "
-            "accept that: allow_partial=True."
+            "accept that: --allow-partial."
         )
     return run
 
@@ -176,10 +182,14 @@ def _ended(device, words, file, capabilities, options, mask, timeout):
                             "without it. Leave affinity at big, or set it to none.")
     held = ["taskset", mask] if mask and capabilities.has_taskset else []
     patience = 2 * options.max_secs + START_UP_S if timeout is None else timeout  # warm-up and timed part
-    if file is None:
-        ended, written = device.shell(*held, *words, timeout=patience, check=False), None
-    else:
-        ended, written = run_with_file(device, file, *held, *words, timeout=patience)
+    try:
+        if file is None:
+            ended, written = device.shell(*held, *words, timeout=patience, check=False), None
+        else:
+            ended, written = run_with_file(device, file, *held, *words, timeout=patience)
+    except CommandTimeoutError:
+        raise ToolCrashError(f"The tool ends by itself. Received: {words[0]}, which has not ended within "
+                             f"{patience:.0f} s. Try it by hand, another build, or a smaller model.") from None
     _check_fate(ended, words[0], mask)
     run = parse_run(ended.out, ended.err, ended.code)
     if run.unconsumed_flags:
@@ -204,6 +214,18 @@ def _check_fate(ended, binary: str, mask: str | None) -> None:
         how = _SIGNALS.get(signal, f"signal {signal} has ended it")
         raise ToolCrashError(f"The tool ends by itself. Received: {binary} with exit code {ended.code}: {how}."
                              f"{last_words(said)} Try other options, or another build of the tool.")
+
+
+def _check_echo(ended, run: RunOutput, graph: str, options: Options) -> None:
+    """What the tool says that it was asked for is what it was asked for; else its output is another run's."""
+    wanted = [int(count) for count in re.findall(r"Running benchmark for (?:at least )?(\d+) iterations", ended.out)]
+    told = [("model", run.graph, graph), ("number of threads", run.threads, options.threads)]
+    told += zip(("least number of warm-up runs", "least number of runs"), wanted, (options.warmup_runs, options.runs),
+                strict=False)
+    for what, echoed, asked in told:
+        if echoed is not None and echoed != asked:
+            raise OutputError(f"A tool measures what it is asked to. Received: the {what} {echoed} for {asked}. This "
+                              "is the output of another run, or of another tool.")
 
 
 def _with_note(run: RunOutput, note: str) -> RunOutput:

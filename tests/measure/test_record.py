@@ -95,8 +95,42 @@ def test_a_round_of_another_length_is_no_round(tmp_path):
     short["blocks"].pop()
     with open(path, "a") as file:
         file.write(json.dumps(short) + "\n")
-    with pytest.raises(BadInputError, match="other lengths"):
+    with pytest.raises(BadInputError, match="every round once, with a block for each model"):
         measure(path, 3)
+
+
+@pytest.mark.parametrize("change", [
+    lambda lines: lines[1:], lambda lines: [*lines[:2], *lines[1:]], lambda lines: [lines[0], *lines[2:]],
+    lambda lines: [*lines[:2], lines[2].replace('"runs": 2', '"runs": true')],
+    lambda lines: [*lines[:2], lines[2].replace('"median"', '"mode"')],
+])
+def test_a_record_that_somebody_has_edited_is_not_believed(tmp_path, change):
+    path = tmp_path / "blocks.jsonl"
+    measure(path, 2)
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    before = path.read_bytes()
+    with pytest.raises(BadInputError, match="left as it is"):
+        measure(path, 2)
+    assert path.read_bytes() == before
+
+
+def test_an_error_says_what_is_kept(models, tmp_path, monkeypatch):
+    from tfold.errors import TfoldError
+    from tfold.measure import compare
+
+    path, files = tmp_path / "blocks.jsonl", [models / "conv.tflite"]
+    bench(files, blocks=1, record=path, **SHORT)
+    path.write_text(path.read_text().replace('"blocks": 1,', '"blocks": 2,', 1))
+    monkeypatch.setattr(compare, "Worker", Broken)
+    with pytest.raises(TfoldError, match=r"It broke. 1 rounds are kept in .*blocks.jsonl: the same command goes on"):
+        bench(files, blocks=2, record=path, **SHORT)
+
+
+class Broken:
+    def __init__(self, *_):
+        from tfold.errors import TfoldError
+
+        raise TfoldError("It broke.")
 
 
 def test_one_run_at_a_time(tmp_path):

@@ -116,6 +116,8 @@ def test_a_command_that_takes_too_long_is_ended_here_and_there(device):
 
 
 def test_ctrl_c_ends_a_command_here_and_there(device):
+    # Tests that were started in the background inherit that Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     file = Path(device.shell("pwd").out.strip(), "pid")
 
     def press():
@@ -127,6 +129,7 @@ def test_ctrl_c_ends_a_command_here_and_there(device):
     threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         device.script("echo $$ > pid; exec sleep 30")
+    signal.signal(signal.SIGINT, before)
     assert_ended(device)
 
 

@@ -95,7 +95,8 @@ def bench_command(models, runtime, threads, android, record, profile, as_json, *
         document["profile"] = told
     common.write_json("bench", document)
     written = f"raw blocks are in {record}" if record else "nothing written"
-    way = "keep the numbers with --json > bench.json" if len(models) == 2 else "give two models to compare them"
+    way = "give two models to compare them" if len(models) != 2 else "look at ops with --profile" if as_json else \
+        "keep the numbers with --json > bench.json"
     common.say(f"{written}; next: {way}", as_json)
     return common.FAILED if result.failed or unprofiled else 0
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, TfoldError
 from tfold.measure.measurement import Measurement
 from tfold.measure.record import Page, Record
 from tfold.measure.result import Comparison
@@ -91,7 +91,12 @@ def compare(
     """
     subjects = rules.subjects(len(files))
     page = record and _page(record, files, place, rules, settings or {})
-    rounds = measure_in_turns(subjects, take, rules.schedule, page=page, steps=steps)
+    try:
+        rounds = measure_in_turns(subjects, take, rules.schedule, page=page, steps=steps)
+    except TfoldError as error:
+        if page and len(page.rounds):
+            error.args = (f"{error} {len(page.rounds)} rounds are kept in {record.path}: the same command goes on.",)
+        raise
     ran = (place.runtime, place.runtime_version, place.threads)
     measured = [
         Measurement(str(files[model].path), *ran, tuple(blocks), place.device)
@@ -106,23 +111,31 @@ def compare(
         ratio=ratio(0, 1) if len(files) == 2 else None,
         self_check=ratio(0, 2) if len(subjects) > len(files) else None,
         discarded=dict(rounds.discarded),
-        notes=_notes(rounds),
+        notes=tuple(_notes(rounds, rules, subjects, files)),
     )
 
 
-def _notes(rounds: Rounds) -> tuple[str, ...]:
-    notes = [f"{rounds.earlier} of {len(rounds)} rounds are of an earlier run"] if rounds.earlier else []
-    return (*notes, *([f"ended after {len(rounds)} rounds: {rounds.ended}"] if rounds.ended else []))
+def _notes(rounds: Rounds, rules: Rules, subjects: tuple[int, ...], files: list[TFLiteFile]):
+    """What people should know about these rounds, a sentence each."""
+    wanted = rules.schedule
+    if len(rounds) < wanted.blocks:
+        yield f"{len(rounds)} of {wanted.blocks} rounds: {rounds.ended or f'{wanted.max_seconds:g} s were over'}"
+    if rounds.earlier:
+        yield f"{rounds.earlier} of {len(rounds)} rounds are of an earlier run"
+    fewest = min((block.runs for blocks in rounds.blocks for block in blocks if block.runs), default=wanted.runs)
+    if fewest < wanted.runs:
+        longest = wanted.longest_block(len(subjects))
+        yield (f"blocks were cut off after {longest:.3g} s, with as few as {fewest} of {wanted.runs} inferences: allow "
+               "more with max_seconds")
+    if len(files) == 2 and _sha256(files[0]) == _sha256(files[1]):
+        yield "both models are the same file: a difference between them is noise"
 
 
 def _page(record: Record, files: list[TFLiteFile], place: Place, rules: Rules, settings: dict) -> Page:
-    # More rounds, or more time for them, may be asked for when a record is continued; but blocks stay as long.
-    schedule = {name: value for name, value in asdict(rules.schedule).items() if name not in ("blocks", "max_seconds")}
-    schedule["longest_block"] = rules.schedule.longest_block(len(rules.subjects(len(files))))
     plan = {
         "models": [{"sha256": _sha256(file)} for file in files],
         "subjects": list(rules.subjects(len(files))),
-        "schedule": schedule,
+        "schedule": asdict(rules.schedule),  # blocks and max_seconds too: they decide how long a block may last
         "settings": settings,
         "about": {"paths": [str(file.path) for file in files]},
     }

@@ -12,6 +12,7 @@ measured in.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections import Counter
@@ -24,7 +25,7 @@ except ImportError:  # Windows has none: there nothing keeps a second run out
     fcntl = None
 
 from tfold.errors import BadInputError
-from tfold.measure.block import Block
+from tfold.measure.block import MEAN, MEDIAN, Block
 from tfold.measure.rounds import Rounds
 
 VERSION = 1
@@ -83,6 +84,9 @@ class Record:
         with self._lock:
             mine = [line for line in self._lines if line["key"] == key]
             plans = [line for line in mine if line["kind"] == "plan"]
+            if mine and mine[0]["kind"] != "plan":
+                raise BadInputError(f"A record begins with what was to be measured. Received: {self.path}, in which "
+                                    "that line is missing. Choose another file; this one is left as it is.")
             for earlier in plans:
                 differing = _differing(earlier, plan)
                 if differing:
@@ -95,8 +99,9 @@ class Record:
             try:
                 rounds = _rounds(mine, len(plan["subjects"]))
             except ValueError:
-                raise BadInputError(f"A round has a block for each subject. Received: {self.path} with rounds of other "
-                                    "lengths. Choose another file; this one is left as it is.") from None
+                raise BadInputError("A record has every round once, with a block for each model. Received: "
+                                    f"{self.path} with others. Choose another file; this one is left as it is."
+                                    ) from None
         return Page(self, key, rounds)
 
     def append(self, line: dict) -> None:
@@ -124,13 +129,17 @@ class Record:
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
-        try:
-            lines = [_checked(json.loads(line)) for line in content[:whole].splitlines()]
-            if not _could_be_cut(content[whole:]):
-                raise ValueError("its last line is none of a record")
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadInputError(f"A record holds the JSON lines that a measurement wrote. Received: {self.path}: "
-                                f"{error}. Choose another file; this one is left as it is.") from None
+        texts, lines = content[:whole].split(b"\n")[:-1], []
+        for number, text in enumerate([*texts, content[whole:]], 1):
+            try:
+                if number <= len(texts):
+                    lines.append(_checked(json.loads(text)))
+                elif not _could_be_cut(text):
+                    raise ValueError
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise BadInputError("A record holds the JSON lines that a measurement wrote. Received: "
+                                    f"{self.path}, of which line {number} is none. Choose another file; this one is "
+                                    "left as it is.") from None
         if whole < len(content):  # cut off in the middle of a line: that round was not complete
             self._file.truncate(whole)
         return lines
@@ -180,6 +189,8 @@ def _rounds(lines: list[dict], subjects: int) -> Rounds:
     rounds = Rounds([[] for _ in range(subjects)], Counter())
     for line in lines:
         if line["kind"] == "round":
+            if line["round"] != len(rounds):
+                raise ValueError
             for blocks, block in zip(rounds.blocks, line["blocks"], strict=True):
                 blocks.append(Block.from_json(block))
         elif line["kind"] == "discarded":
@@ -189,16 +200,16 @@ def _rounds(lines: list[dict], subjects: int) -> Rounds:
 
 def _checked(line: dict) -> dict:
     kind = line["kind"]
-    if not isinstance(line["key"], dict):
-        raise ValueError("a line without key")
+    if not isinstance(line["key"], dict) or kind not in ("plan", "round", "discarded"):
+        raise ValueError
     if kind == "plan" and line["version"] != VERSION:
-        raise ValueError(f"version {line['version']}, this tfold writes {VERSION}")
+        raise ValueError
     if kind == "round":
-        for block in line["blocks"]:
-            if not Block.from_json(block).value_ms > 0:
-                raise ValueError("a latency that is none")
-    elif kind == "discarded":
-        line["reason"], line["blocks"] = str(line["reason"]), int(line["blocks"])
-    elif kind != "plan":
-        raise ValueError(f"a line of kind {kind!r}")
+        for block in map(Block.from_json, line["blocks"]):
+            numbers = (block.value_ms, block.runs, *block.samples_ms)
+            if not all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers) \
+                    or block.value_ms == 0 or block.statistic not in (MEDIAN, MEAN):
+                raise ValueError
+    if kind == "discarded" and (type(line["blocks"]) is not int or not isinstance(line["reason"], str)):
+        raise ValueError
     return line

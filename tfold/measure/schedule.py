@@ -38,6 +38,9 @@ class Schedule:
         if self.blocks < least:
             raise BadInputError(f"{models} model(s) need at least {least} blocks. Received: blocks={self.blocks}. "
                                 "Use the default, blocks=20.")
+        for name in ("blocks", "runs"):
+            if not isinstance(getattr(self, name), int):
+                raise BadInputError(f"{name} is a whole number. Received: {name}={getattr(self, name)!r}.")
         endless = not all(map(math.isfinite, (self.max_seconds, self.min_time, self.warmup)))
         if self.runs < 1 or endless or self.max_seconds <= 0 or self.min_time < 0 or self.warmup < 0:
             raise BadInputError(f"A block has at least 1 run, and durations are finite, not below 0. Received: {self}. "
