@@ -282,3 +282,29 @@ def test_a_phone_that_is_unplugged_while_it_measures(phone, tmp_path):
                                                "warmup_runs", "warmup_min_secs", "result_file_path"), ""))
     with pytest.raises(DeviceGoneError, match="went away while running tool"):
         run_once(device, "tool", "m.tflite", capabilities, Options(**EXACT), folder=str(phone.folder))
+
+
+@pytest.mark.parametrize(("asked", "changed", "said"), [
+    ("--num_threads=2", "--num_threads=4", "number of threads 4 for 2"),
+    ("--num_runs=5", "--num_runs=6", "least number of runs 6 for 5"),
+    ("--warmup_runs=1", "--warmup_runs=2", "least number of warm-up runs 2 for 1"),
+    ("--graph=", "--graph=/.", "the model /./"),
+])
+def test_what_the_tool_says_it_was_asked_is_what_it_was_asked(run, asked, changed, said):
+    tool = write_tool(run.path / "tool")
+    run.device.command("other", f"""
+        for word; do shift; case $word in {asked}*) word={changed}${{word#{asked}}};; esac; set -- "$@" "$word"; done
+        exec {tool} "$@" """)
+    with pytest.raises(OutputError, match=f"Received: .*{said}.*another run"):
+        run(binary=str(run.device.bin / "other"), options={"threads": 2})
+
+
+def test_a_tool_that_does_not_end_is_ended_and_named(phone, tmp_path):
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\nsleep 60\n")
+    tool.chmod(0o755)
+    capabilities = Capabilities(dict.fromkeys(("graph", "num_threads", "num_runs", "min_secs", "max_secs",
+                                               "warmup_runs", "warmup_min_secs", "result_file_path"), ""))
+    with pytest.raises(ToolCrashError, match=r"tool, which has not ended within 1 s\. Try it by hand"):
+        run_once(open_device(), str(tool), "m.tflite", capabilities, Options(), folder=str(phone.folder), timeout=1)
+    assert list(phone.folder.iterdir()) == []
