@@ -29,6 +29,7 @@ from mobile_bench.errors import AdbNotFoundError, AdbServerError, CommandTimeout
 from mobile_bench.states import HEADER, Connected, check_state, parse_devices
 
 STOP_POLL_S = 0.2
+FIRST_WORDS_S = 2.0
 SERVER_TIMEOUT_S = 20.0  # to start the server and ask it; it takes one second at most
 GET_ADB = ("Install it: apt install adb, or Android's SDK Platform-Tools, or pip install adbutils; or name the program "
            "with the environment variable TFOLD_ADB.")
@@ -59,7 +60,7 @@ class Adb:
         self.stop = stop
 
     def call(
-        self, *words: str, timeout: float, doing: str, cut_short: Callable[[str], None] = lambda printed: None
+        self, *words: str, timeout: float, doing: str, cut_short: Callable[[str], None] | None = None
     ) -> Ended:
         """Runs the program to its end, whatever that is.
 
@@ -86,9 +87,12 @@ class Adb:
             try:
                 self._wait(process, timeout)
             except BaseException as error:
+                if cut_short:
+                    _await_words(process, out)
                 process.kill()
                 process.wait()
-                cut_short(_content(out))
+                if cut_short:
+                    cut_short(_content(out))
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise CommandTimeoutError(f"adb has {timeout:g} s. Received: no end by then, {doing}. Allow it "
                                               "more with timeout=, or check the phone and its cable.") from None
@@ -192,6 +196,13 @@ def shown(words) -> str:
     """A command for people: on one line, and not endless."""
     text = " ".join(" ".join(map(str, words)).split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _await_words(process: subprocess.Popen, out) -> None:
+    """Waits a moment until a command that was just begun has said who it is: else it could not be ended there."""
+    until = time.monotonic() + FIRST_WORDS_S
+    while process.poll() is None and not os.fstat(out.fileno()).st_size and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def _in_adbutils() -> list[Path]:

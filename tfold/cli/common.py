@@ -128,6 +128,7 @@ def reported(command):
             except OSError as error:
                 code = FAILED
                 click.echo(f"tfold: {_verdict(error)[1]}", err=True)
+                streams.abandon_stdout()
         context.exit(code)
 
     return run

@@ -42,6 +42,13 @@ def stdout_reserved(reserved):
         os.close(saved)
 
 
+def abandon_stdout():
+    """Let what could not be written go nowhere: Python would try once more at its end, and change the exit code."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 @contextmanager
 def terminable():
     """Raise `Terminated` where SIGTERM comes in, so that files half written are removed."""
