@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
@@ -201,25 +202,25 @@ def _at_once(serials: list[str], measure) -> tuple[dict, dict[str, str]]:
     stop = threading.Event()
     if len(serials) == 1:  # in this thread, where Ctrl-C arrives
         return {serials[0]: measure(serials[0], stop)}, {}
-    done, errors = {}, {}
+    done, errors, ended = {}, {}, queue.SimpleQueue()
 
     def work(serial: str) -> None:
         try:
             done[serial] = measure(serial, stop)
         except BaseException as error:  # told by the thread that waits
             errors[serial] = error
+        ended.put(serial)
 
-    workers = [threading.Thread(target=work, args=(serial,), daemon=True) for serial in serials]
-    for worker in workers:
-        worker.start()
+    for serial in serials:
+        threading.Thread(target=work, args=(serial,), daemon=True).start()
     try:
-        for worker in workers:
-            while worker.is_alive():  # short waits: Ctrl-C is noticed in between
-                worker.join(0.2)
+        for _ in serials:  # not Thread.join: interrupted by Ctrl-C, it takes a thread that runs for one that has ended
+            ended.get()
     finally:
         stop.set()
-        for worker in workers:  # each ends what runs on its phone
-            worker.join(STOP_S)
+        with suppress(queue.Empty):  # each ends what runs on its phone
+            while len(done) + len(errors) < len(serials):
+                ended.get(timeout=STOP_S)
     for error in errors.values():
         if not isinstance(error, TfoldError):
             raise error
