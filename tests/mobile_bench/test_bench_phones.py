@@ -100,7 +100,7 @@ def test_a_phone_that_does_not_cool_down_is_not_measured(phone, tool, models):
 def test_an_old_phone_without_exit_codes(plug_in, tool, models):
     old = plug_in(features="cmd")
     result = bench_phones(models[1:], [old.serial], threads=[1, 4], blocks=1,
-                          settings=settings(old, tool(percentiles=False, remove=["result_file_path"])), **SHORT)
+                          settings=settings(old, tool(percentiles=False, noise=0, remove=["result_file_path"])), **SHORT)
     assert [(m.threads, m.statistic) for m in result.measurements] == [(1, "mean"), (4, "mean")]
     assert result.measurements[1].median_ms == pytest.approx(1.5, rel=0.1)
 
@@ -262,7 +262,7 @@ def wait_until(done):
 
 
 def test_profiles(phone, tool, models):
-    profiles = profile_phones(models, settings=settings(phone, tool()))
+    profiles = profile_phones(models, settings=settings(phone, tool(noise=0)))
     first, second = profiles[phone.serial]
     assert [op.kind for op in first.run_order] == [op.kind for op in second.run_order]
     assert second.total_ms == pytest.approx(0.75 * first.total_ms, rel=0.2)
