@@ -99,8 +99,8 @@ def test_a_phone_that_does_not_cool_down_is_not_measured(phone, tool, models):
 
 def test_an_old_phone_without_exit_codes(plug_in, tool, models):
     old = plug_in(features="cmd")
-    result = bench_phones(models[1:], [old.serial], threads=[1, 4], blocks=1,
-                          settings=settings(old, tool(percentiles=False, noise=0, remove=["result_file_path"])), **SHORT)
+    older = tool(percentiles=False, noise=0, remove=["result_file_path"])
+    result = bench_phones(models[1:], [old.serial], threads=[1, 4], blocks=1, settings=settings(old, older), **SHORT)
     assert [(m.threads, m.statistic) for m in result.measurements] == [(1, "mean"), (4, "mean")]
     assert result.measurements[1].median_ms == pytest.approx(1.5, rel=0.1)
 
@@ -267,7 +267,7 @@ def test_profiles(phone, tool, models):
     assert [op.kind for op in first.run_order] == [op.kind for op in second.run_order]
     assert second.total_ms == pytest.approx(0.75 * first.total_ms, rel=0.2)
     assert sum(op.run_ms for op in first.run_order) == pytest.approx(first.total_ms, abs=0.01)
-    own = profile_phones(models[:1], settings=settings(phone, tool(), options=Options(xnnpack=False)))
+    own = profile_phones(models[:1], settings=settings(phone, tool(noise=0), options=Options(xnnpack=False)))
     assert [op.node for op in own[phone.serial][0].run_order] == [0, 1, 2, 3]
     names = sorted(path.suffix for path in (phone.folder / "tfold").iterdir())
     assert names == ["", ".tflite", ".tflite"]  # the tool and the models alone
