@@ -19,11 +19,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mobile_bench.download import fetch, sha256_of
+from mobile_bench.download import fetch
 from mobile_bench.elf import abi_of, check_abi
 from mobile_bench.tool_errors import NoBinaryError, WrongBinaryError
 from tfold.checks import check_path
 from tfold.errors import BadInputError
+from tfold.files import sha256_of
 
 BINARY, URL, SHA256 = "TFOLD_BENCHMARK_BINARY", "TFOLD_BENCHMARK_URL", "TFOLD_BENCHMARK_SHA256"
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import re
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mobile_bench.tool_errors import DownloadError
 from tfold.errors import BadInputError, one_line
-from tfold.files import whole
+from tfold.files import sha256_of, whole
 
 TIMEOUT_S = 30.0  # for the server to say anything
 PATIENCE_S = 900.0  # for all of it
@@ -67,12 +66,6 @@ def cache_folder() -> Path:
     """Where fetched files lie: `tfold/benchmark` in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tfold" / "benchmark"
-
-
-def sha256_of(path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(url: str, sha256: str | None) -> None:

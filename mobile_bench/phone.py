@@ -16,7 +16,6 @@ from mobile_bench.capabilities import Capabilities, read_capabilities
 from mobile_bench.condition import Condition, read_condition
 from mobile_bench.cores import CoreChoice, choose_cores
 from mobile_bench.device import Device, open_device
-from mobile_bench.download import sha256_of
 from mobile_bench.flags import Options, flags_for
 from mobile_bench.gate import Gate, disturbed, not_told, wait_until_cool
 from mobile_bench.options import FOLDER
@@ -24,6 +23,7 @@ from mobile_bench.outputs import OpProfile, RunOutput
 from mobile_bench.phone_info import PhoneInfo, describe
 from mobile_bench.run_tool import profile_once, run_once
 from tfold.errors import BadInputError, TfoldError
+from tfold.files import sha256_of
 from tfold.measure.block import Block
 from tfold.measure.protocol import Place
 from tfold.measure.rounds import Disturbed

@@ -8,6 +8,7 @@ What is being made lies in a folder of its own, which a lock holds as long as it
 A process that is killed (SIGKILL, power) removes nothing; but its lock is gone, and the next run clears away what it
 left.
 """
+import hashlib
 import os
 import shutil
 import tempfile
@@ -92,6 +93,12 @@ def scratch(parent=None):
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def sha256_of(path):
+    """The sha256 of a file, in hexadecimal: what tells two files apart by what they hold."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def clear_away(parent):

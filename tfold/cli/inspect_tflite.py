@@ -3,10 +3,10 @@ import json
 from collections import defaultdict
 
 from tfold.cli import common
+from tfold.cli.op_table import short
 from tfold.errors import TfoldError
 
 SHOWN = 3  # names of one kind of op; the JSON document has all
-WIDEST_NAME = 60
 
 
 def inspect_tflite(path, runtime, as_json):
@@ -118,7 +118,7 @@ def _names(ops):
     """Ops with their names, by kind: CONV_2D 2 (a, b), SOFTMAX (c)"""
     by_kind = defaultdict(list)
     for op, name in ops:
-        by_kind[op.kind].append(_short(name))
+        by_kind[op.kind].append(short(name))
     return ", ".join(
         f"{kind}{f' {len(names)}' if len(names) > 1 else ''} "
         f"({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
@@ -129,10 +129,4 @@ def _names(ops):
 def _leftover(each):
     notes = [each.meaning] if each.meaning else [] if each.linear else ["not linear"]
     shape = f" {'×'.join(map(str, each.shape))}" if each.form != "scalar" else ""
-    return f"{', '.join([f'{each.kind} {each.form}{shape}', *notes])}: {_short(each.name)}"
-
-
-def _short(name):
-    """The first of the layers that a converter has joined into one name, and of a long path its end."""
-    first = name.split(";")[0]
-    return first if len(first) <= WIDEST_NAME else f"…{first[1 - WIDEST_NAME:]}"
+    return f"{', '.join([f'{each.kind} {each.form}{shape}', *notes])}: {short(each.name)}"

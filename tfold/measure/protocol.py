@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from tfold.errors import BadInputError, TfoldError
+from tfold.files import sha256_of
 from tfold.measure.measurement import Measurement
 from tfold.measure.record import Page, Record
 from tfold.measure.result import Comparison
@@ -90,7 +90,8 @@ def compare(
         Comparison: with ratio and self-check if there are two models.
     """
     subjects = rules.subjects(len(files))
-    page = record and _page(record, files, place, rules, settings or {})
+    digests = [sha256_of(file.path) for file in files]
+    page = record and _page(record, files, digests, place, rules, settings or {})
     try:
         rounds = measure_in_turns(subjects, take, rules.schedule, page=page, steps=steps)
     except TfoldError as error:
@@ -111,11 +112,11 @@ def compare(
         ratio=ratio(0, 1) if len(files) == 2 else None,
         self_check=ratio(0, 2) if len(subjects) > len(files) else None,
         discarded=dict(rounds.discarded),
-        notes=tuple(_notes(rounds, rules, subjects, files)),
+        notes=tuple(_notes(rounds, rules, subjects, digests)),
     )
 
 
-def _notes(rounds: Rounds, rules: Rules, subjects: tuple[int, ...], files: list[TFLiteFile]):
+def _notes(rounds: Rounds, rules: Rules, subjects: tuple[int, ...], digests: list[str]):
     """What people should know about these rounds, a sentence each."""
     wanted = rules.schedule
     if len(rounds) < wanted.blocks:
@@ -127,24 +128,21 @@ def _notes(rounds: Rounds, rules: Rules, subjects: tuple[int, ...], files: list[
         longest = wanted.longest_block(len(subjects))
         yield (f"blocks were cut off after {longest:.3g} s, with as few as {fewest} of {wanted.runs} inferences: allow "
                "more with max_seconds")
-    if len(files) == 2 and _sha256(files[0]) == _sha256(files[1]):
+    if len(digests) == 2 and digests[0] == digests[1]:
         yield "both models are the same file: a difference between them is noise"
 
 
-def _page(record: Record, files: list[TFLiteFile], place: Place, rules: Rules, settings: dict) -> Page:
+def _page(
+    record: Record, files: list[TFLiteFile], digests: list[str], place: Place, rules: Rules, settings: dict
+) -> Page:
     plan = {
-        "models": [{"sha256": _sha256(file)} for file in files],
+        "models": [{"sha256": digest} for digest in digests],
         "subjects": list(rules.subjects(len(files))),
         "schedule": asdict(rules.schedule),  # blocks and max_seconds too: they decide how long a block may last
         "settings": settings,
         "about": {"paths": [str(file.path) for file in files]},
     }
     return record.page(place.key, plan)
-
-
-def _sha256(file: TFLiteFile) -> str:
-    with open(file.path, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_models(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[TFLiteFile]:
