@@ -35,6 +35,8 @@ _HOME = {
     "quantize_aware": "tfold.tflite.quantize_aware",
     "not_quantized": "tfold.tflite.quantize_aware",
     "load_quantize_aware": "tfold.tflite.quantize_aware",
+    "restructure_batch_norm": "tfold.training.restructure",
+    "restore_batch_norm": "tfold.training.restructure",
     "bench": "tfold.measure.compare",
     "TfoldError": "tfold.errors",
     "BadInputError": "tfold.errors",

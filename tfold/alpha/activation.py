@@ -10,6 +10,9 @@ from keras import ops
 from tfold.alpha.constraint import UnitInterval
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.errors import BadInputError
+from tfold.training.clip import clip_limit
+from tfold.training.engine import compiled_here
+from tfold.training.followers import activate
 
 NOT_ELEMENTWISE = tuple(getattr(keras.activations, name) for name in ("softmax", "log_softmax", "sparsemax", "glu"))
 
@@ -41,6 +44,8 @@ class AlphaActivation(keras.layers.Layer):
     Raises:
         ValueError: If σ is no elementwise function (softmax and the like) or has weights (PReLU).
     """
+
+    kernels = True  # whether compiled operations may be used in training, where they are built
 
     def __init__(self, activation, alpha_initializer="zeros", alpha_regularizer=None, fused=False, **kwargs):
         super().__init__(**kwargs)
@@ -96,7 +101,11 @@ class AlphaActivation(keras.layers.Layer):
             self._check_activation()
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        if training:
+            outputs = self._in_one_sweep(inputs)
+            if outputs is not None:
+                return outputs
         sigma = self.activation(inputs)
         if tuple(sigma.shape) != tuple(inputs.shape):
             raise BadInputError(
@@ -111,6 +120,23 @@ class AlphaActivation(keras.layers.Layer):
             x, sigma = _finite(x), _finite(sigma)
         # This form, not σ + α·(x − σ), is exact at both ends. No `where` at the ends either: α has to leave 0.
         return ops.cast(alpha * x + (1.0 - alpha) * sigma, self.compute_dtype)
+
+    def takes_over(self):
+        """Whether a batch norm in front can do σ_α in its own sweep over memory (`tfold.training`)."""
+        return clip_limit(self.activation) is not None
+
+    def _in_one_sweep(self, inputs):
+        """σ_α of a ReLU or ReLU6 by a compiled operation, together with the batch norm in front if there is one."""
+        limit = clip_limit(self.activation)
+        if limit is None:
+            return None
+        alpha = ops.convert_to_tensor(self.alpha)
+        outputs = activate(inputs, limit, alpha)
+        if outputs is None and compiled_here(keras.backend.standardize_dtype(inputs.dtype), self.kernels):
+            from tfold.training import compiled
+
+            outputs = compiled.mix(inputs, limit, alpha)
+        return outputs
 
     def original(self, name=None):
         """Returns a new stock Keras layer that computes σ alone, with this layer's name unless given another."""

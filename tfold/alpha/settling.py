@@ -13,11 +13,12 @@ import keras
 
 from tfold.alpha.activation import AlphaActivation
 from tfold.alpha.reading import alphas
-from tfold.alpha.rebuild import rebuild
 from tfold.alpha.sites import is_linear_layer
 from tfold.alpha.topology import Topology, sources
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
+from tfold.graph.clone import stock_class
+from tfold.graph.rebuild import rebuild
 
 NEGLIGIBLE = 1e-6
 
@@ -113,7 +114,7 @@ def _reunions(topology, stays_original):
 
 
 def _with_activation(linear, layer):
-    restored = type(linear).from_config({**linear.get_config(), "activation": "linear"})
+    restored = stock_class(linear).from_config({**linear.get_config(), "activation": "linear"})
     activation = layer.activation
     if isinstance(activation, keras.layers.Layer):
         activation = type(activation).from_config(activation.get_config())

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tfold.alpha.activation import AlphaActivation, not_elementwise
+from tfold.graph.clone import stock_class
 
 ACTIVATION_LAYERS = (keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 
@@ -84,13 +85,13 @@ def find_site(op):
 def is_linear_layer(op):
     """Whether `op` is a dense or convolutional layer that ends with its `activation=`, as Keras defines it."""
     # A subclass with a `call` of its own may use its activation anywhere.
-    return any(isinstance(op, kind) and type(op).call is kind.call for kind in LINEAR_LAYERS)
+    return any(isinstance(op, kind) and stock_class(op).call is kind.call for kind in LINEAR_LAYERS)
 
 
 def _layer_site(layer):
-    if type(layer) is keras.layers.Activation:
+    if stock_class(layer) is keras.layers.Activation:
         return _function_site(layer, layer.activation, fused=False)
-    return Site(layer, type(layer).from_config(layer.get_config()))
+    return Site(layer, stock_class(layer).from_config(layer.get_config()))
 
 
 def _function_site(layer, activation, fused):

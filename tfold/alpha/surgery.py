@@ -21,11 +21,12 @@ from tfold.alpha.activation import AlphaActivation
 from tfold.alpha.forward import STAYS, moves
 from tfold.alpha.padding import find_segments
 from tfold.alpha.penalty import AlphaPenalty
-from tfold.alpha.rebuild import rebuild
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
 from tfold.alpha.ties import tied
 from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
+from tfold.graph.rebuild import rebuild
+from tfold.training.restructure import in_fewer_sweeps
 
 PADDINGS = ("keep", "forward")
 
@@ -119,7 +120,7 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
         linear = moved.get(id(op), STAYS).layers(op, activation="linear", activity_regularizer=None)
         return [*linear, made[id(first)]]
 
-    return rebuild(model, replace)
+    return in_fewer_sweeps(rebuild(model, replace))
 
 
 def _penalties(penalty, costs, paths):

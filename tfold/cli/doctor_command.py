@@ -1,6 +1,8 @@
 """`tfold doctor`"""
 import importlib.metadata
+import os
 import platform
+import shlex
 import subprocess
 import sys
 
@@ -26,20 +28,25 @@ OPTIONAL = {
 }
 TESTED = ((3, 11), (3, 13))
 FOR_PHONES = "(only for phones)"
+BUILD = "tfold doctor --build-kernels"
 
 
 @click.command("doctor")
+@click.option("--build-kernels", is_flag=True,
+              help="Compile TensorFlow operations for faster training on this machine's processor, with your C++ "
+                   "compiler ($CXX, or the one on PATH), into your cache.")
 @common.json_option
 @common.reported
-def doctor_command(as_json):
-    """Say which versions, runtimes and tools are there, what is missing and how to get it. Writes nothing.
+def doctor_command(build_kernels, as_json):
+    """Say which versions, runtimes and tools are there, what is missing and how to get it.
 
-    Each runtime is started once, in a process of its own. Exit code 1 if something is missing or broken that folding,
-    exporting or measuring needs.
+    Writes nothing, unless it is asked to build. Each runtime is started once, in a process of its own. Exit code 1 if
+    something is missing or broken that folding, exporting or measuring needs.
     """
     from tfold.measure.runtimes import RUNTIMES
     from tfold.version import __version__
 
+    built = _build(as_json) if build_kernels else None
     problems, lines = [], []
 
     def row(name, found, how, needed=False):
@@ -61,6 +68,8 @@ def doctor_command(as_json):
     adb = _adb()
     answer = adb and f"{adb['version'] or 'does not answer'} ({adb['path']})"
     row("adb", answer, "" if adb else f"{GET_ADB} {FOR_PHONES}")
+    kernels = _kernels(packages["tensorflow"], built)
+    row("kernels", *_kernels_row(kernels, packages["tensorflow"], built))
     common.write_json("doctor", {
         "tfold": __version__,
         "python": platform.python_version(),
@@ -68,13 +77,20 @@ def doctor_command(as_json):
         "packages": packages,
         "runtimes": {name: {"version": version, "missing": wrong} for name, (version, wrong) in runtimes.items()},
         "adb": adb,
+        "kernels": kernels,
         "missing": problems,
     })
     for line in (f"tfold {__version__} on {platform.platform()}", *lines):
         common.say(line, as_json)
+    written = "nothing written"
+    if built:
+        written = f"written: {built.path}" if built.fresh else f"{written}, already built: {built.path}"
     if problems:
-        common.say(f"nothing written; next: get what is marked ✗ ({', '.join(problems)})", as_json)
+        common.say(f"{written}; next: get what is marked ✗ ({', '.join(problems)})", as_json)
         return common.FAILED
+    if built:
+        common.say(f"{written}; next: {_how_to_use(kernels)}", as_json)
+        return
     common.say("nothing written; everything that is needed is there; next: tfold demo", as_json)
 
 
@@ -124,3 +140,63 @@ def _adb():
     # "Android Debug Bridge version 1.0.41", and below it the version of the Platform-Tools: "Version 34.0.5-debian"
     versions = [line.split()[-1] for line in said if "version" in line.lower()]
     return {"path": path, "version": versions[-1] if versions else None}
+
+
+def _build(as_json):
+    """Builds the operations, unless they are there and work."""
+    from tfold.training.kernels.build import make
+
+    common.say("building TensorFlow operations for this machine: some ten seconds", as_json)
+    return make()
+
+
+def _kernels(tensorflow, built):
+    """The operations' state, the library's path, why they are not in use, and the compiler that is there."""
+    from tfold.errors import TfoldError
+    from tfold.training.kernels import load
+    from tfold.training.kernels.compiler import find_compiler
+    from tfold.training.kernels.trial import how_it_stands
+
+    try:
+        compiler, wrong = find_compiler(), ""
+    except TfoldError as error:
+        compiler, wrong = None, str(error)
+    if tensorflow is None:
+        found = load.Found(load.NOT_BUILT, None, "TensorFlow is missing")
+    elif built and not os.environ.get(load.VARIABLE):
+        found = load.Found(load.LOADED, built.path)  # as has just been tried
+    else:
+        found = how_it_stands()
+    lacking = found.state == load.NOT_BUILT and compiler is None
+    return {
+        "state": "no compiler" if lacking else found.state,
+        "path": found.path and str(found.path),
+        "reason": (wrong if lacking else "") or found.reason or None,
+        "compiler": shlex.join(compiler) if compiler else None,
+    }
+
+
+def _kernels_row(kernels, tensorflow, built):
+    """What is found, and what is to be done: the one or the other."""
+    state, why = kernels["state"], f" ({kernels['reason']})" if kernels["reason"] else ""
+    if state == "in use":
+        already = "already " if built and not built.fresh else ""
+        return f"{already}built for TensorFlow {tensorflow} ({kernels['path']}), agree with the reference", ""
+    return None, {
+        "off": f"off{why}",
+        "not built": f"not built{why}: {BUILD} (only for faster training)",
+        "no compiler": f"no C++ compiler{why}: training uses TensorFlow's own fused batch norm",
+        "broken": f"broken: {kernels['reason']}. {_mend()}",
+    }[state]
+
+
+def _mend():
+    from tfold.training.kernels.load import mend
+
+    return mend()
+
+
+def _how_to_use(kernels):
+    if kernels["state"] == "in use":
+        return "tfold.restructure_batch_norm(model) trains with them"
+    return "unset TFOLD_KERNELS, which keeps them from being used"

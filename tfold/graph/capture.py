@@ -14,6 +14,7 @@ from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.read_affine import constant_map
 from tfold.graph.read_layer import read_layer
+from tfold.graph.rebuild import in_stock_layers
 from tfold.graph.step import Step, numpy
 from tfold.graph.tfmot import check_unwrapped
 
@@ -38,6 +39,8 @@ def capture(model):
     """
     check_unwrapped(model)
     family = family_of(model)
+    if family is KERAS:
+        model = in_stock_layers(model)
     read = (calls if family is KERAS else legacy_calls).read_calls(model)
     _check_finite(model)
     graph = Graph(model.name, family.name)

@@ -23,13 +23,18 @@ def clone_layer(layer, dtype=None, **changes):
             clone = type(layer).from_config(config, **({"safe_mode": False} if family_of(layer) is KERAS else {}))
             clone.function = layer.function
             return clone
-        return type(layer).from_config(config)
+        return stock_class(layer).from_config(config)
     except Exception as error:  # whatever the user's own class raises
         raise BadInputError(
             f"A layer is copied by its get_config() and from_config(). Received: {layer.name!r} "
             f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
             "get_config() that returns every argument of its __init__()."
         ) from error
+
+
+def stock_class(layer):
+    """The class of a layer; for one that stands in for a stock layer in training (`tfold.training`), the stock one."""
+    return getattr(type(layer), "_tfold_stock", type(layer))
 
 
 def with_dtype(config, dtype):

@@ -11,7 +11,7 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 import keras
 
 from tfold.graph.calls import is_graph_model, view
-from tfold.graph.clone import clone_layer, copy_weights
+from tfold.graph.clone import clone_layer, copy_weights, stock_class
 
 
 def rebuild(model, replace):
@@ -32,6 +32,18 @@ def rebuild(model, replace):
     if not model.trainable:
         new_model.trainable = False
     return new_model
+
+
+def in_stock_layers(model):
+    """Returns the model itself, or a copy of it in stock layers if some stand in for these (`tfold.training`)."""
+    return rebuild(model, lambda op: None) if is_graph_model(model) and _has_stand_ins(model) else model
+
+
+def _has_stand_ins(model):
+    return any(
+        _has_stand_ins(layer) if is_graph_model(layer) else stock_class(layer) is not type(layer)
+        for layer in model.layers
+    )
 
 
 class _Copier:
@@ -78,7 +90,7 @@ class _Copier:
 
     def copy_state(self):
         for old, new in self._pairs:
-            if isinstance(old, keras.layers.Layer) and type(new) is type(old) and not is_graph_model(old):
+            if isinstance(old, keras.layers.Layer) and stock_class(new) is stock_class(old) and not is_graph_model(old):
                 copy_weights(old.get_weights(), new)
         for old, new in self._pairs:
             if isinstance(old, keras.layers.Layer) and not is_graph_model(old) and new.trainable != old.trainable:

@@ -1,0 +1,145 @@
+"""Compiling the operations: by the real compiler, by none, and by those that fail."""
+
+import json
+import os
+import shlex
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfold.errors import TfoldError
+from tfold.training.kernels import cache, compiler
+from tfold.training.kernels.build import build, make
+
+HERE = Path(sys.executable).parent
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A cache in which nothing is built, and a check that nothing was left in it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield tmp_path / "cache"
+    assert not [path for path in cache.folder().rglob("*")]
+
+
+def script(folder, text):
+    """An executable that the environment's $CXX names."""
+    path = folder / "compile it.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return shlex.quote(str(path))
+
+
+def test_two_builds_at_once_make_one_library(building):
+    path = Path(building["make"]["path"])
+    assert building["doctor"]["kernels"]["path"] == str(path)
+    wrote = "written: " in building["said"].splitlines()[-1]
+    assert wrote != building["make"]["fresh"], "each, or none, has built it"
+    assert sorted(os.listdir(path.parent)) == [cache.LIBRARY, cache.RECORD]
+    assert os.listdir(path.parents[1]) == [path.parent.name], "something is left behind"
+
+
+def test_what_is_built_is_the_users_alone_and_says_by_what(building):
+    path = Path(building["make"]["path"])
+    assert path.is_relative_to(building["cache"])
+    assert stat.S_IMODE(path.parents[1].stat().st_mode) == stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    record = json.loads(path.with_name(cache.RECORD).read_text())
+    assert record["made_for"] == cache.made_for() and cache.key(cache.made_for()) == path.parent.name
+    assert building["doctor"]["kernels"]["compiler"] in record["compiler"]
+    assert "-O3" in record["options"]
+
+
+def test_what_is_built_is_not_built_again(building, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", building["cache"])
+    monkeypatch.setenv("PATH", "")  # there is no compiler to do it
+    before = Path(building["make"]["path"]).stat()
+    made = make()
+    assert (str(made.path), made.fresh) == (building["make"]["path"], False)
+    assert made.path.stat() == before or made.path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_no_compiler(empty_cache, monkeypatch):
+    monkeypatch.setenv("PATH", str(empty_cache))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(TfoldError, match=r"Received: none of c\+\+, g\+\+, clang\+\+ on PATH"):
+        build()
+
+
+@pytest.mark.parametrize("chosen", ["no-such-compiler -m64", "'g++"])
+def test_a_compiler_that_is_not_there(empty_cache, monkeypatch, chosen):
+    monkeypatch.setenv("CXX", chosen)
+    with pytest.raises(TfoldError, match=r"Received: .*, which is not to be found"):
+        build()
+
+
+@pytest.mark.parametrize("text, said", [
+    ("echo 'In file included from a.h:'\necho 'a.h:7: fatal error: no room'\nexit 1", "a.h:7: fatal error: no room."),
+    ("echo 'what is this?'\nexit 3", "what is this?"),
+    ("exit 3", "exit code 3 and no word"),
+    ("exit 0", "exit code 0 and no word"),  # and yet there is no library
+])
+def test_a_compiler_that_fails(empty_cache, monkeypatch, tmp_path, text, said):
+    monkeypatch.setenv("CXX", script(tmp_path, text))
+    with pytest.raises(TfoldError) as raised:
+        build()
+    assert f"Received, from {os.environ['CXX']}: {said}" in str(raised.value)
+
+
+def test_what_the_compiler_makes_must_load(empty_cache, monkeypatch, tmp_path):
+    """A compiler that takes no -march=native, and whose library is none."""
+    writes = 'for word; do [ "$last" = -o ] && echo nonsense > "$word"; last=$word; done'
+    refuses = 'case "$*" in *-march=native*) echo "error: unknown -march=native"; exit 1;; esac'
+    monkeypatch.setenv("CXX", script(tmp_path, f'echo "$*" >> "{tmp_path}/asked"\n{refuses}\n{writes}'))
+    with pytest.raises(TfoldError, match="must agree with the reference. Received, from .*: TensorFlow cannot load it"):
+        build()
+    *probes, command, version = (tmp_path / "asked").read_text().splitlines()
+    assert "-march=native" in probes[0] and "-mcpu=native" in probes[1]
+    assert "-mcpu=native" in command and "-march=native" not in command
+    assert str(cache.SOURCE) in command and "tensorflow_framework" in command
+    assert version == "--version"
+
+
+def test_tensorflow_without_headers(empty_cache, monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.sysconfig, "get_include", lambda: str(tmp_path))
+    with pytest.raises(TfoldError, match="C\\+\\+ headers are needed. Received: TensorFlow .* without"):
+        build()
+
+
+def test_a_cache_that_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(TfoldError, match="kept in the user's cache. Received: .* XDG_CACHE_HOME="):
+        build()
+
+
+@pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="root may write anywhere")
+def test_a_cache_that_is_read_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tmp_path.chmod(0o500)
+    with pytest.raises(TfoldError, match="kept in the user's cache. Received: .*Permission denied"):
+        build()
+    tmp_path.chmod(0o700)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_cache_where_others_may_write(empty_cache, monkeypatch):
+    cache.folder().mkdir(parents=True)
+    cache.folder().chmod(0o777)
+    with pytest.raises(TfoldError, match="must be yours alone.* Received: other users may write to"):
+        build()
+
+
+def test_the_compiler_is_cxx_or_the_first_on_path(tmp_path, monkeypatch):
+    for name in ("g++", "clang++"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compiler.find_compiler() == [str(tmp_path / "g++")]
+    monkeypatch.setenv("CXX", "clang++ -stdlib=libc++")
+    assert compiler.find_compiler() == ["clang++", "-stdlib=libc++"]

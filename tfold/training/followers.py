@@ -1,0 +1,77 @@
+"""The layers behind a batch norm that take its work into their own sweep, and those in front that spare it one.
+
+    bn ─ ReLU                 relu(normalise(x)) at once
+    bn ─ Add ─ ReLU           relu(normalise(x) + r) at once
+    Concatenate ─ bn          normalise reads the parts: nobody makes the concatenation
+
+Each stands in for a stock layer. Where nothing is known of its input it is the stock layer.
+"""
+
+import keras
+
+from tfold.training.clip import slope_and_limit
+from tfold.training.pending import note, note_parts, pending
+from tfold.training.stand_in import stands_in_for
+
+
+def activate(x, limit, slope):
+    """slope·x + (1 − slope)·min(max(x, 0), limit), in the sweep that makes x; None if that cannot be had.
+
+    Args:
+        x: A tensor.
+        limit: Where the activation clips.
+        slope: A number or a scalar tensor.
+    """
+    chain = pending(x)
+    if chain is None or not chain.takes_activation():
+        return None
+    chain = chain.activated(limit, slope)
+    return None if chain is None else note(chain.make(), chain)
+
+
+class _Activation:
+    def call(self, inputs):
+        # Which of Keras' activations this is was looked at when the layer was put here.
+        slope, limit = slope_and_limit(self)
+        outputs = activate(inputs, limit, slope)
+        return super().call(inputs) if outputs is None else outputs
+
+
+@stands_in_for(keras.layers.Activation)
+class Activation(_Activation, keras.layers.Activation):
+    pass
+
+
+@stands_in_for(keras.layers.ReLU)
+class ReLU(_Activation, keras.layers.ReLU):
+    pass
+
+
+@stands_in_for(keras.layers.LeakyReLU)
+class LeakyReLU(_Activation, keras.layers.LeakyReLU):
+    pass
+
+
+@stands_in_for(keras.layers.Add)
+class Add(keras.layers.Add):
+    """Attributes: hands_on: Whether the layer behind it may take the sum into its own sweep."""
+
+    hands_on = False
+
+    def call(self, inputs):
+        for x, other in (inputs, inputs[::-1]):
+            chain = pending(x)
+            if chain is not None and chain.takes_residual() and x.shape == other.shape and x.dtype == other.dtype:
+                chain = chain.plus(other)
+                y = chain.make()
+                return note(y, chain) if self.hands_on else y
+        return super().call(inputs)
+
+
+@stands_in_for(keras.layers.Concatenate)
+class Concatenate(keras.layers.Concatenate):
+    def call(self, inputs):
+        return note_parts(super().call(inputs), inputs)
+
+
+BY_STOCK = {kind._tfold_stock: kind for kind in (Activation, ReLU, LeakyReLU, Add, Concatenate)}

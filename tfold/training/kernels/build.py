@@ -1,0 +1,157 @@
+"""Compile tfold's TensorFlow operations on this machine, try them, and put them where they are found.
+
+    batch_norm.cc ─▶ compiler ─▶ scratch folder ─▶ trial ─▶ renamed to ~/.cache/tfold/kernels/<key>
+                                                    │ cannot be loaded, or computes something else
+                                                    ▼
+                                                  an error, and nothing is left
+
+What appears in the cache is whole and has been tried.
+"""
+
+import dataclasses
+import json
+import os
+import shlex
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where TensorFlow has nothing to link operations with
+    fcntl = None
+
+from tfold.errors import TfoldError, one_line
+from tfold.files import scratch, sha256_of
+from tfold.quiet import quiet
+from tfold.training.kernels import cache
+from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler, version_of
+from tfold.training.kernels.load import LOADED
+from tfold.training.kernels.trial import try_it
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What `make` returns.
+
+    Attributes:
+        path: Of the library.
+        fresh: Whether it was built in this call.
+    """
+
+    path: Path
+    fresh: bool
+
+
+def build(force=False):
+    """Build the operations that make training on a CPU faster, unless they are built. It takes some ten seconds.
+
+    A process that has trained or built a restructured model before goes on without them; the next one takes them.
+
+    Args:
+        force: Build them even if they are there and in order.
+
+    Returns:
+        Path of the library, in the user's cache.
+
+    Raises:
+        TfoldError: No compiler, it fails, TensorFlow has no headers, the cache cannot be written to, or what was
+            built computes something else than the reference. Nothing is left behind then.
+
+    Examples:
+        from tfold.training.kernels.build import build
+
+        build()
+    """
+    return make(force).path
+
+
+def make(force=False):
+    """`build`, and whether there was anything to do."""
+    path = _where()
+    before = _identity(path)
+    if before and not force and try_it(path).state == LOADED:
+        return Built(path, fresh=False)
+    compiler = find_compiler()
+    if compiler is None:
+        raise TfoldError(
+            f"tfold's operations are compiled with a C++ compiler. Received: none of {', '.join(NAMES)} on PATH. "
+            "Install one (apt install g++, xcode-select --install), or name it in $CXX."
+        )
+    try:
+        with _locked(cache.folder()):
+            if not force and _identity(path) not in (None, before):  # by another process, while this one waited
+                return Built(path, fresh=False)
+            _build_into(path.parent, compiler)
+    except OSError as error:
+        raise TfoldError(
+            f"What is built is kept in the user's cache. Received: {one_line(error)} Make {cache.folder()} writable, "
+            "or choose another cache: XDG_CACHE_HOME=/path tfold doctor --build-kernels"
+        ) from None
+    return Built(path, fresh=True)
+
+
+def _where():
+    if fcntl is None:
+        raise TfoldError("tfold's operations are built on Linux and macOS. Received: Windows. Train without them.")
+    try:
+        with quiet():
+            return cache.library()
+    except ImportError as error:
+        raise TfoldError(
+            f"TensorFlow must be importable to build operations for it. Received: {one_line(error)} Look what is "
+            "missing with: tfold doctor"
+        ) from error
+
+
+def _identity(path):
+    """What tells one library from another at the same place; None if there is none."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_ino, found.st_mtime_ns
+    return None
+
+
+@contextmanager
+def _locked(folder):
+    """Make the cache's folder, and be the only process that builds into it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = cache.mistrust(folder)
+    if reason:
+        raise TfoldError(
+            f"The cache's folder must be yours alone: what is in it is run. Received: {reason}. Remove it, or choose "
+            "another cache: XDG_CACHE_HOME=/path tfold doctor --build-kernels"
+        )
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _build_into(target, compiler):
+    """Make the folder `target`, with the library and its record, all at once."""
+    with scratch(target.parent) as work:
+        new = work / "new"
+        new.mkdir(mode=0o700)
+        made = work / cache.LIBRARY
+        options = compile_library(compiler, cache.SOURCE, made)
+        library = made.rename(new / cache.LIBRARY)
+        record = {
+            "sha256": sha256_of(library),
+            "made_for": cache.made_for(),
+            "compiler": f"{shlex.join(compiler)} ({version_of(compiler)})",
+            "options": options,
+        }
+        (new / cache.RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        for file in new.iterdir():
+            file.chmod(0o644)  # whatever the umask says: what others may write to is not loaded
+        found = try_it(library)
+        if found.state != LOADED:
+            raise TfoldError(
+                f"What is built must agree with the reference. Received, from {shlex.join(compiler)}: "
+                f"{one_line(found.reason)} Try another compiler: CXX=clang++ tfold doctor --build-kernels"
+            )
+        if target.exists():
+            target.rename(work / "old")  # who has it loaded keeps it
+        new.rename(target)
