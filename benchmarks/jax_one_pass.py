@@ -127,12 +127,14 @@ KINDS = {"stock": keras.layers.BatchNormalization, "shifted": Shifted, "pairs": 
          "nothing": Nothing}
 
 
-def networks(name):
+def networks(name, kinds):
     """The same network with each kind of batch norm, ready to train."""
     keras.utils.set_random_seed(0)
     original = getattr(keras.applications, name)(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES)
     models = {}
-    for kind, replacement in KINDS.items():
+    for kind in kinds:
+        replacement = KINDS[kind]
+
         def swap(layer, replacement=replacement):
             if type(layer) is not keras.layers.BatchNormalization:
                 return layer.__class__.from_config(layer.get_config())
@@ -147,9 +149,10 @@ def networks(name):
     return models
 
 
-def worst(a, b):
-    """Largest difference of two lists of weights, to the largest weight of each."""
-    return max(np.abs(x - y).max() / max(np.abs(x).max(), 1e-3) for x, y in zip(a, b, strict=True))
+def changed(before, after, other):
+    """Median over the weights of the largest difference of two steps, to the largest change that the first makes."""
+    pairs = zip(before, after, other, strict=True)
+    return np.median([np.abs(b - c).max() / np.abs(b - a).max() for a, b, c in pairs if np.abs(b - a).max() > 0])
 
 
 def quartiles(values):
@@ -182,30 +185,43 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", default="MobileNetV2")
     parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--kinds", default=",".join(KINDS), help="stock first")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between repetitions")
     chosen = parser.parse_args()
     print(describe_machine(), "jax", jax.__version__, "keras", keras.__version__)
     layer_times(chosen.repeat)
     random = np.random.default_rng(0)
     x, y = random.normal(size=(BATCH, SIZE, SIZE, 3)).astype(np.float32), random.integers(0, CLASSES, BATCH)
     for name in chosen.networks.split(","):
-        models = networks(name)
+        models = networks(name, chosen.kinds.split(","))
+        before = models["stock"].get_weights()
+        noise = (1e-6 * random.normal(size=x.shape)).astype(np.float32)
+        models["stock"].train_on_batch(x + noise, y)
+        disturbed, after = models["stock"].get_weights(), None
+        models["stock"].set_weights(before)
         for kind, model in models.items():
             begin = time.perf_counter()
             model.train_on_batch(x, y)
-            seconds = time.perf_counter() - begin
-            wrong = "" if kind == "nothing" else f"{worst(models['stock'].get_weights(), model.get_weights()):.0e}"
-            print(f"{name} {kind:<10} compiled in {seconds:.0f} s, weights after a step differ from stock by {wrong}",
-                  flush=True)
+            print(f"{name} {kind:<10} first step in {time.perf_counter() - begin:.0f} s", flush=True)
+            if kind == "stock":
+                after = model.get_weights()
+                print(f"  with inputs changed by 1e-6, the step changes by {changed(before, after, disturbed):.3f}")
+            elif kind != "nothing":
+                print(f"  its step differs from stock by {changed(before, after, model.get_weights()):.3f}")
             model.train_on_batch(x, y)
-        times = {kind: [] for kind in models}
+        times, work = ({kind: [] for kind in models} for _ in range(2))
         for number in range(chosen.repeat):
+            time.sleep(chosen.pause)
             for kind in models if number % 2 == 0 else reversed(models):
-                begin = time.perf_counter()
+                begin, begin_work = time.perf_counter(), time.process_time()
                 models[kind].train_on_batch(x, y)
-                times[kind].append((time.perf_counter() - begin) * 1000)
+                times[kind].append(time.perf_counter() - begin)
+                work[kind].append(time.process_time() - begin_work)
         for kind in models:
-            print(f"{name} {kind:<10} {np.median(times[kind]):8.0f} ms, ÷ stock "
-                  + quartiles(np.array(times[kind]) / np.array(times["stock"])))
+            seconds, processor = (np.array(which[kind]) / np.array(which["stock"]) for which in (times, work))
+            print(f"{name} {kind:<10} {np.median(times[kind]):6.2f} s, ÷ stock {quartiles(seconds)}; processor "
+                  f"{np.median(work[kind]):6.2f} s, ÷ stock {quartiles(processor)}")
+
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,9 +12,7 @@ import pytest
 
 from tfold.errors import TfoldError
 from tfold.training.kernels import cache, compiler
-from tfold.training.kernels.build import build, make
-
-HERE = Path(sys.executable).parent
+from tfold.training.kernels.build import build
 
 
 @pytest.fixture
@@ -52,13 +51,23 @@ def test_what_is_built_is_the_users_alone_and_says_by_what(building):
     assert "-O3" in record["options"]
 
 
-def test_what_is_built_is_not_built_again(building, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", building["cache"])
-    monkeypatch.setenv("PATH", "")  # there is no compiler to do it
-    before = Path(building["make"]["path"]).stat()
-    made = make()
-    assert (str(made.path), made.fresh) == (building["make"]["path"], False)
-    assert made.path.stat() == before or made.path.stat().st_mtime_ns == before.st_mtime_ns
+def test_doctor_says_what_was_built(building):
+    path, said = building["make"]["path"], building["said"]
+    kernels = building["doctor"]["kernels"]
+    assert (kernels["state"], kernels["reason"]) == ("in use", None)
+    assert "built for TensorFlow 2." in said and f"({path}), agree with the reference" in said
+    assert said.splitlines()[-1].endswith("next: tfold.restructure_batch_norm(model) trains with them")
+
+
+def test_what_is_built_is_not_built_again(building):
+    before = Path(building["make"]["path"]).stat().st_mtime_ns
+    environment = {**os.environ, "XDG_CACHE_HOME": building["cache"], "PATH": "", "TFOLD_KERNELS": "", "CXX": ""}
+    ended = subprocess.run([sys.executable, "-m", "tfold", "doctor", "--build-kernels"], env=environment, text=True,
+                           capture_output=True, timeout=120)  # there is no compiler to do it with
+    assert ended.returncode == 0, ended.stderr
+    assert "already built for TensorFlow 2." in ended.stdout
+    assert f"nothing written, already built: {building['make']['path']}; next: " in ended.stdout.splitlines()[-1]
+    assert Path(building["make"]["path"]).stat().st_mtime_ns == before
 
 
 def test_no_compiler(empty_cache, monkeypatch):

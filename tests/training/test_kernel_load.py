@@ -128,12 +128,6 @@ def test_a_library_that_ends_the_process_ends_another_one(copied):
     assert "loading it ends the process (SIG" in how_it_stands().reason
 
 
-def test_nonsense_is_named(copied):
-    copied.write_text("nonsense")
-    record_of(copied)
-    assert "TensorFlow cannot load it: " in broken()
-
-
 def test_a_second_library_of_the_same_operations(copied):
     assert "has loaded another library" in broken()
     assert try_it(copied).state == load.LOADED  # in a process where it is the first

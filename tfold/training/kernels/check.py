@@ -10,7 +10,7 @@ import numpy as np
 
 EPSILON = 1e-3
 # Relative to the largest number of each result. float32 has 6e-8, and sums of some hundred numbers stay below 2e-6.
-CLOSE = 1e-5
+CLOSE = 5e-6
 CLOSE_BFLOAT16 = 2.0**-7  # it has 8 bits, and dx is made of two roundings
 _NEAR_A_KINK = 1e-2
 

@@ -127,14 +127,3 @@ def _load(path):
     if reason is None:
         import tfold.training.kernels.gradients  # noqa: F401, registers them
     return library, reason
-
-
-_REAL_FIND = find
-
-
-def find():
-    """TEMPORARY."""
-    if os.environ.get("TFOLD_SO"):
-        library, reason = _load(os.environ["TFOLD_SO"])
-        return Found(BROKEN, None, reason) if reason else Found(LOADED, None, "", library)
-    return _REAL_FIND()
