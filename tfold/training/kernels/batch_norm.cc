@@ -28,6 +28,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -139,6 +140,8 @@ struct Part {
 constexpr int64_t kBlock = 8192;  // numbers that a core keeps in its nearest cache
 constexpr int64_t kLeastRows = 32;
 constexpr int64_t kMostChunks = 64;
+constexpr int64_t kStrip = 64;  // channels: up to 1,536 rows of them stay in a core's second cache
+constexpr int64_t kFewRows = 512, kFewRowsInParts = 1536;
 
 inline int64_t BlockRows(int64_t width) { return std::max(kLeastRows, kBlock / std::max<int64_t>(width, 1)); }
 
@@ -167,12 +170,10 @@ inline void Parallel(OpKernelContext* context, int64_t count, int64_t cost, cons
 
 // ---------------------------------------------------------------------------------------------------- Loops
 
-// Each loop takes four rows at a time, so that the constants of a channel are loaded once for four numbers, and vectors
-// run along the channels. Comparisons become masks: there are no branches.
+// Vectors run along the channels. There are no branches: an activation's gradient is a factor, not a choice between two
+// numbers, of which a compiler makes loads that wait for their mask.
 
-constexpr int kTogether = 4;
-
-// Calls f(row, how many) for rows 0 .. rows, four at a time, then one by one.
+// Calls f(row, how many) for rows 0 .. rows, so many together, then one by one.
 template <int together, typename F>
 inline void EachRow(int64_t rows, F f) {
   int64_t r = 0;
@@ -295,16 +296,6 @@ void GradRows(const T* dy, int64_t y_stride, const T* __restrict x, int64_t x_st
 }
 
 // ---------------------------------------------------------------------------------------------------- Sums
-
-// Sums in double of what the blocks of one chunk gave in float.
-struct Wide {
-  std::vector<double> sums;
-  explicit Wide(int64_t size) : sums(size, 0.0) {}
-  void Add(const float* values, int64_t size, int64_t at) {
-    double* to = sums.data() + at;
-    for (int64_t i = 0; i < size; ++i) to[i] += values[i];
-  }
-};
 
 // Mean and sum of squared deviations of `count` numbers, merged with those of another lot.
 struct Moments {
@@ -501,14 +492,7 @@ class NormalizeBase : public OpKernel {
   }
 };
 
-// Where x comes in parts, rows are taken one by one: the whole row of y is read or written in one go then.
-template <typename F>
-inline void RowByRow(bool joined, int64_t row, int64_t rows, int64_t width, F run) {
-  if (joined) return run(row, rows, width);
-  for (int64_t r = row; r < row + rows; ++r) run(r, 1, width);
-}
-
-// Calls f<activation, has_residual>.
+// Calls CALL(activation, has_residual) with constants.
 #define TFOLD_DISPATCH(act, has_residual, CALL)              \
   do {                                                       \
     if (has_residual) {                                      \
@@ -521,6 +505,26 @@ inline void RowByRow(bool joined, int64_t row, int64_t rows, int64_t width, F ru
       else { CALL(kMix, false); }                            \
     }                                                        \
   } while (false)
+
+// Some rows of some channels of one part, as a loop takes them.
+struct Region {
+  size_t part;
+  int64_t x, y;                // where it begins in the part, and in y
+  int64_t x_stride, y_stride;  // from row to row
+  int64_t rows, width;
+  int64_t channel;  // its first, among the constants
+};
+
+// Rows of all channels. Where x comes in parts, row by row: the whole row of y is read or written in one go then.
+template <typename T, typename F>
+void EachRegion(const std::vector<Part<T>>& parts, int64_t row, int64_t rows, int64_t grid_width, int64_t width, F f) {
+  if (parts.size() == 1) return f(Region{0, row * grid_width, row * grid_width, width, width, rows, width, 0});
+  for (int64_t r = row; r < row + rows; ++r)
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const int64_t channels = parts[i].channels, first = parts[i].first;
+      f(Region{i, r * channels, r * width + first, channels, width, 1, channels, first});
+    }
+}
 
 template <typename T>
 class NormalizeOp : public NormalizeBase<T> {
@@ -535,25 +539,21 @@ class NormalizeOp : public NormalizeBase<T> {
     Tensor* output;
     OP_REQUIRES_OK(context, context->allocate_output(0, in.shape, &output));
     T* y = output->flat<T>().data();
-    const bool joined = in.parts.size() == 1;
-    const Grid grid(in.pixels, in.channels, joined);
+    const Grid grid(in.pixels, in.channels, in.parts.size() == 1);
     const Constants constants(in, this->epsilon_, grid.repeat);
     const Chunks chunks(grid.rows, grid.width);
-    auto run_parts = [&](int64_t row, int64_t rows, int64_t width) {
-      for (const Part<T>& part : in.parts) {
-        const int64_t part_width = joined ? width : part.channels, x_stride = joined ? width : part.channels;
-        const T* x = part.x + row * (joined ? grid.width : part.channels);
-        const int64_t at = row * grid.width + part.first;
-#define TFOLD_CALL(act, has_residual)                                                                          \
-  NormalizeRows<act, has_residual, T>(x, x_stride, has_residual ? in.residual + at : nullptr, y + at, width, rows, \
-                                      part_width, constants.mean.data() + part.first,                          \
-                                      constants.scale.data() + part.first, constants.offset.data() + part.first, \
+    auto run = [&](int64_t row, int64_t rows, int64_t width) {
+      EachRegion(in.parts, row, rows, grid.width, width, [&](const Region& region) {
+#define TFOLD_CALL(act, has_residual)                                                                              \
+  NormalizeRows<act, has_residual, T>(in.parts[region.part].x + region.x, region.x_stride,                         \
+                                      has_residual ? in.residual + region.y : nullptr, y + region.y,               \
+                                      region.y_stride, region.rows, region.width, &constants.mean[region.channel], \
+                                      &constants.scale[region.channel], &constants.offset[region.channel],         \
                                       in.slope, this->limit_)
         TFOLD_DISPATCH(this->act_, in.residual != nullptr, TFOLD_CALL);
 #undef TFOLD_CALL
-      }
+      });
     };
-    auto run = [&](int64_t row, int64_t rows, int64_t width) { RowByRow(joined, row, rows, width, run_parts); };
     Parallel(context, chunks.count, chunks.each * grid.width, [&](int64_t chunk) {
       run(chunks.begin(chunk), chunks.end(chunk) - chunks.begin(chunk), grid.width);
     });
@@ -569,135 +569,201 @@ class NormalizeGradOp : public NormalizeBase<T> {
   using typename NormalizeBase<T>::Constants;
 
   void Compute(OpKernelContext* context) override {
+    Job job;
+    if (!Allocate(context, &job)) return;
+    // Measured: of rows that are whole in memory, strips are worth reading only where there are very few.
+    const int64_t few = job.in.parts.size() > 1 ? kFewRowsInParts : kFewRows;
+    job.dslope[0] = static_cast<float>(job.in.pixels <= few ? ByStrips(context, job) : ByRows(context, job));
+  }
+
+ private:
+  struct Job {
     Inputs in;
-    if (!this->Read(context, &in)) return;
-    const Tensor& dy_tensor = context->input(0);
-    TFOLD_CHECK(dy_tensor.shape() == in.shape, "dy has the shape of y. Received: ", dy_tensor.shape().DebugString(),
-                " and ", in.shape.DebugString());
-    const T* dy = dy_tensor.flat<T>().data();
-    const bool joined = in.parts.size() == 1, has_residual = in.residual != nullptr;
-    OpOutputList dx_list, residual_list;
-    OP_REQUIRES_OK(context, context->output_list("dx", &dx_list));
-    OP_REQUIRES_OK(context, context->output_list("dresidual", &residual_list));
-    // Where an activation stands behind the sum, its gradient is the residual's, and all that is needed of dy.
-    T* g = nullptr;
-    if (has_residual) {
-      if (this->act_ == kNone) {
-        residual_list.set(0, dy_tensor);
-      } else {
-        Tensor* out;
-        OP_REQUIRES_OK(context, residual_list.allocate(0, in.shape, &out));
-        g = out->flat<T>().data();
-      }
-    }
+    const T* dy;
+    T* g = nullptr;  // the residual's gradient where it has to be computed
     std::vector<T*> dx;
-    for (size_t i = 0; i < in.parts.size(); ++i) {
+    float *dgamma, *dbeta, *dslope;
+  };
+
+  // dx = scale g + slope_x (x - mean) + constant
+  struct Line {
+    float slope_x, constant;
+  };
+
+  bool Allocate(OpKernelContext* context, Job* job) {
+    if (!this->Read(context, &job->in)) return false;
+    const tensorflow::Status status = AllocateOutputs(context, job);
+    if (!status.ok()) context->CtxFailure(status);
+    return status.ok();
+  }
+
+  tensorflow::Status AllocateOutputs(OpKernelContext* context, Job* job) {
+    const Inputs& in = job->in;
+    const Tensor& dy = context->input(0);
+    if (dy.shape() != in.shape)
+      return InvalidArgument("dy has the shape of y. Received: ", dy.shape().DebugString(), " and ",
+                             in.shape.DebugString());
+    job->dy = dy.flat<T>().data();
+    OpOutputList dx, dresidual;
+    TF_RETURN_IF_ERROR(context->output_list("dx", &dx));
+    TF_RETURN_IF_ERROR(context->output_list("dresidual", &dresidual));
+    if (in.residual != nullptr && this->act_ == kNone) dresidual.set(0, dy);
+    if (in.residual != nullptr && this->act_ != kNone) {
+      Tensor* out;
+      TF_RETURN_IF_ERROR(dresidual.allocate(0, in.shape, &out));
+      job->g = out->flat<T>().data();
+    }
+    const int parts = static_cast<int>(in.parts.size());
+    for (int i = 0; i < parts; ++i) {
       Tensor* out;
       TensorShape shape = in.shape;
       shape.set_dim(shape.dims() - 1, in.parts[i].channels);
-      if (joined && !has_residual) {
-        OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, shape, &out));
+      if (parts == 1 && in.residual == nullptr) {
+        TF_RETURN_IF_ERROR(context->forward_input_or_allocate_output({0}, 0, shape, &out));  // in place of dy
       } else {
-        OP_REQUIRES_OK(context, dx_list.allocate(i, shape, &out));
+        TF_RETURN_IF_ERROR(dx.allocate(i, shape, &out));
       }
-      dx.push_back(out->flat<T>().data());
+      job->dx.push_back(out->flat<T>().data());
     }
-    const int first_vector = static_cast<int>(in.parts.size()) + (has_residual ? 1 : 0);
-    Tensor *dgamma_tensor, *dbeta_tensor, *dslope_tensor;
-    OP_REQUIRES_OK(context, context->allocate_output(first_vector, TensorShape({in.channels}), &dgamma_tensor));
-    OP_REQUIRES_OK(context, context->allocate_output(first_vector + 1, TensorShape({in.channels}), &dbeta_tensor));
-    OP_REQUIRES_OK(context, context->allocate_output(first_vector + 2, TensorShape({}), &dslope_tensor));
-    float* dgamma = dgamma_tensor->flat<float>().data();
-    float* dbeta = dbeta_tensor->flat<float>().data();
+    float** vectors[] = {&job->dgamma, &job->dbeta, &job->dslope};
+    for (int i = 0; i < 3; ++i) {
+      Tensor* out;
+      const TensorShape shape = i < 2 ? TensorShape({in.channels}) : TensorShape({});
+      TF_RETURN_IF_ERROR(context->allocate_output(parts + (in.residual != nullptr) + i, shape, &out));
+      *vectors[i] = out->flat<float>().data();
+    }
+    return tensorflow::OkStatus();
+  }
 
-    const Grid grid(in.pixels, in.channels, joined);
+  // First sweep over a region: adds to the sums of its channels.
+  void Sum(const Job& job, const Constants& constants, const Region& region, float* sum_g, float* sum_gx,
+           float* sum_slope) const {
+    const T* x = job.in.parts[region.part].x + region.x;
+#define TFOLD_CALL(act, has)                                                                                            \
+  GradSumRows<act, has, T>(job.dy + region.y, region.y_stride, x, region.x_stride,                                      \
+                           has ? job.in.residual + region.y : nullptr, has && act != kNone ? job.g + region.y : nullptr, \
+                           region.rows, region.width, &constants.mean[region.channel],                                  \
+                           &constants.scale[region.channel], &constants.offset[region.channel], job.in.slope,           \
+                           this->limit_, sum_g, sum_gx, sum_slope)
+    TFOLD_DISPATCH(this->act_, job.in.residual != nullptr, TFOLD_CALL);
+#undef TFOLD_CALL
+  }
+
+  // Second sweep over a region: dx.
+  void Write(const Job& job, const Constants& constants, const Region& region, const float* slope_x,
+             const float* constant) const {
+    const T* x = job.in.parts[region.part].x + region.x;
+    // Where there is a residual its gradient is all that is needed of dy.
+    const T* upstream = job.g != nullptr ? job.g : job.dy;
+#define TFOLD_CALL(act, unused)                                                                                       \
+  GradRows<act, T>(upstream + region.y, region.y_stride, x, region.x_stride, job.dx[region.part] + region.x,          \
+                   region.rows, region.width, &constants.mean[region.channel], &constants.scale[region.channel],      \
+                   &constants.offset[region.channel], slope_x, constant, job.in.slope, this->limit_)
+    TFOLD_DISPATCH((job.g != nullptr ? kNone : this->act_), false, TFOLD_CALL);
+#undef TFOLD_CALL
+  }
+
+  // From the sums of a channel to its gradients, and to what the second sweep needs.
+  Line Finish(const Job& job, int64_t c, double sum_g, double sum_gx) const {
+    const double inverse = 1.0 / std::sqrt(static_cast<double>(job.in.variance[c]) + this->epsilon_);
+    const double rest = job.in.rest[c], count = static_cast<double>(job.in.pixels);
+    sum_gx -= rest * sum_g;  // it is of x - mean, without what was lost in rounding the mean
+    job.dbeta[c] = static_cast<float>(sum_g);
+    job.dgamma[c] = static_cast<float>(sum_gx * inverse);
+    const double scale = job.in.gamma[c] * inverse, slope = -scale * inverse * inverse * sum_gx / count;
+    return {static_cast<float>(slope), static_cast<float>(-scale * sum_g / count - slope * rest)};
+  }
+
+  // Many rows: both sweeps go through all channels of some rows at a time. Returns dL/dslope.
+  double ByRows(OpKernelContext* context, const Job& job) const {
+    const Inputs& in = job.in;
+    const Grid grid(in.pixels, in.channels, in.parts.size() == 1);
     const Constants constants(in, this->epsilon_, grid.repeat);
     const Chunks chunks(grid.rows, grid.width);
     const int64_t block = BlockRows(grid.width), width = grid.width;
-
-    // First sweep: the sums.
-    auto sum_parts = [&](int64_t row, int64_t rows, int64_t row_width, float* sums) {
-      for (const Part<T>& part : in.parts) {
-        const int64_t part_width = joined ? row_width : part.channels;
-        const T* x = part.x + row * (joined ? width : part.channels);
-        const int64_t at = row * width + part.first;
-#define TFOLD_CALL(act, has)                                                                                          \
-  GradSumRows<act, has, T>(dy + at, row_width, x, part_width, has ? in.residual + at : nullptr,                       \
-                           has && act != kNone ? g + at : nullptr, rows, part_width,                                  \
-                           constants.mean.data() + part.first, constants.scale.data() + part.first,                   \
-                           constants.offset.data() + part.first, in.slope, this->limit_, sums + part.first,           \
-                           sums + width + part.first, sums + 2 * width + part.first)
-        TFOLD_DISPATCH(this->act_, has_residual, TFOLD_CALL);
-#undef TFOLD_CALL
-      }
-    };
-    auto sum = [&](int64_t row, int64_t rows, int64_t row_width, float* sums) {
-      RowByRow(joined, row, rows, row_width, [&](int64_t from, int64_t count, int64_t w) { sum_parts(from, count, w, sums); });
-    };
-    std::vector<Wide> found(chunks.count + 1, Wide(0));
-    Parallel(context, chunks.count, 2 * chunks.each * width, [&](int64_t chunk) {
+    std::vector<std::vector<double>> found(chunks.count + 1);
+    auto sum = [&](int64_t chunk, int64_t begin, int64_t end, int64_t row_width) {
       std::vector<float> sums(3 * width);
-      Wide wide(3 * width);
-      for (int64_t row = chunks.begin(chunk); row < chunks.end(chunk); row += block) {
+      found[chunk].assign(3 * width, 0.0);
+      for (int64_t row = begin; row < end; row += block) {
         std::fill(sums.begin(), sums.end(), 0.0f);
-        sum(row, std::min(block, chunks.end(chunk) - row), width, sums.data());
-        wide.Add(sums.data(), 3 * width, 0);
+        EachRegion(in.parts, row, std::min(block, end - row), width, row_width, [&](const Region& region) {
+          float* at = sums.data() + region.channel;
+          Sum(job, constants, region, at, at + width, at + 2 * width);
+        });
+        for (int64_t i = 0; i < 3 * width; ++i) found[chunk][i] += sums[i];
       }
-      found[chunk] = std::move(wide);
-    });
-    if (grid.tail > 0) {
-      std::vector<float> sums(3 * width, 0.0f);
-      sum(grid.rows, grid.tail, in.channels, sums.data());
-      found[chunks.count] = Wide(3 * width);
-      found[chunks.count].Add(sums.data(), 3 * width, 0);
-    }
+    };
+    Parallel(context, chunks.count, 2 * chunks.each * width,
+             [&](int64_t chunk) { sum(chunk, chunks.begin(chunk), chunks.end(chunk), width); });
+    if (grid.tail > 0) sum(chunks.count, grid.rows, grid.rows + grid.tail, in.channels);
+
     std::vector<double> totals(3 * in.channels, 0.0);
-    for (const Wide& wide : found)
-      for (int64_t which = 0; which < 3 && !wide.sums.empty(); ++which)
+    for (const std::vector<double>& sums : found)
+      for (int64_t which = 0; which < 3 && !sums.empty(); ++which)
         for (int64_t k = 0; k < grid.repeat; ++k) {
-          const double* from = wide.sums.data() + which * width + k * in.channels;
-          double* to = totals.data() + which * in.channels;
+          const double* from = &sums[which * width + k * in.channels];
+          double* to = &totals[which * in.channels];
           for (int64_t c = 0; c < in.channels; ++c) to[c] += from[c];
         }
     double dslope = 0.0;
     std::vector<float> slope_x(width), constant(width);
     for (int64_t c = 0; c < in.channels; ++c) {
-      const double inverse = 1.0 / std::sqrt(static_cast<double>(in.variance[c]) + this->epsilon_);
-      const double rest = in.rest[c];  // the sums are of x - mean, without what was lost in rounding the mean
-      const double sum_g = totals[c], sum_gx = totals[in.channels + c] - rest * sum_g;
       dslope += totals[2 * in.channels + c];
-      dbeta[c] = static_cast<float>(sum_g);
-      dgamma[c] = static_cast<float>(sum_gx * inverse);
+      const Line line = Finish(job, c, totals[c], totals[in.channels + c]);
       for (int64_t k = 0; k < grid.repeat; ++k) {
-        const double slope = -in.gamma[c] * inverse * inverse * inverse * sum_gx / in.pixels;
-        slope_x[k * in.channels + c] = static_cast<float>(slope);
-        constant[k * in.channels + c] = static_cast<float>(-in.gamma[c] * inverse * sum_g / in.pixels - slope * rest);
+        slope_x[k * in.channels + c] = line.slope_x;
+        constant[k * in.channels + c] = line.constant;
       }
     }
-    dslope_tensor->flat<float>()(0) = static_cast<float>(dslope);
 
-    // Second sweep: dx.
-    const Act act = g != nullptr ? kNone : this->act_;
-    const T* upstream = g != nullptr ? g : dy;
-    auto run_parts = [&](int64_t row, int64_t rows, int64_t row_width) {
-      for (size_t i = 0; i < in.parts.size(); ++i) {
-        const Part<T>& part = in.parts[i];
-        const int64_t part_width = joined ? row_width : part.channels;
-        const int64_t from = row * (joined ? width : part.channels);
-#define TFOLD_CALL(act, unused)                                                                                       \
-  GradRows<act, T>(upstream + row * width + part.first, row_width, part.x + from, part_width, dx[i] + from, rows,     \
-                   part_width, constants.mean.data() + part.first, constants.scale.data() + part.first,               \
-                   constants.offset.data() + part.first, slope_x.data() + part.first, constant.data() + part.first,   \
-                   in.slope, this->limit_)
-        TFOLD_DISPATCH(act, false, TFOLD_CALL);
-#undef TFOLD_CALL
-      }
+    auto write = [&](int64_t row, int64_t rows, int64_t row_width) {
+      EachRegion(in.parts, row, rows, width, row_width, [&](const Region& region) {
+        Write(job, constants, region, &slope_x[region.channel], &constant[region.channel]);
+      });
     };
-    auto run = [&](int64_t row, int64_t rows, int64_t row_width) { RowByRow(joined, row, rows, row_width, run_parts); };
     Parallel(context, chunks.count, 2 * chunks.each * width, [&](int64_t chunk) {
-      run(chunks.begin(chunk), chunks.end(chunk) - chunks.begin(chunk), width);
+      write(chunks.begin(chunk), chunks.end(chunk) - chunks.begin(chunk), width);
     });
-    if (grid.tail > 0) run(grid.rows, grid.tail, in.channels);
+    if (grid.tail > 0) write(grid.rows, grid.tail, in.channels);
+    return dslope;
+  }
+
+  // Few rows: all of them, of some channels at a time, stay in a core's cache from the first sweep to the second.
+  double ByStrips(OpKernelContext* context, const Job& job) const {
+    const Inputs& in = job.in;
+    const Constants constants(in, this->epsilon_, 1);
+    std::vector<Region> strips;
+    for (size_t i = 0; i < in.parts.size(); ++i)
+      for (int64_t c = 0; c < in.parts[i].channels; c += kStrip) {
+        const int64_t width = std::min(kStrip, in.parts[i].channels - c), at = in.parts[i].first + c;
+        strips.push_back({i, c, at, in.parts[i].channels, in.channels, in.pixels, width, at});
+      }
+    std::vector<double> dslopes(strips.size(), 0.0);
+    Parallel(context, strips.size(), 4 * in.pixels * kStrip, [&](int64_t number) {
+      const Region& strip = strips[number];
+      const int64_t width = strip.width, block = BlockRows(width);
+      std::vector<float> sums(3 * width);
+      std::vector<double> totals(3 * width, 0.0);
+      for (int64_t row = 0; row < strip.rows; row += block) {
+        Region region = strip;
+        region.x += row * strip.x_stride;
+        region.y += row * strip.y_stride;
+        region.rows = std::min(block, strip.rows - row);
+        std::fill(sums.begin(), sums.end(), 0.0f);
+        Sum(job, constants, region, &sums[0], &sums[width], &sums[2 * width]);
+        for (int64_t i = 0; i < 3 * width; ++i) totals[i] += sums[i];
+      }
+      std::vector<float> slope_x(width), constant(width);
+      for (int64_t i = 0; i < width; ++i) {
+        dslopes[number] += totals[2 * width + i];
+        const Line line = Finish(job, strip.channel + i, totals[i], totals[width + i]);
+        slope_x[i] = line.slope_x;
+        constant[i] = line.constant;
+      }
+      Write(job, constants, strip, slope_x.data(), constant.data());
+    });
+    return std::accumulate(dslopes.begin(), dslopes.end(), 0.0);
   }
 };
 
