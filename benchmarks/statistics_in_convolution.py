@@ -119,7 +119,8 @@ RATIOS = [
     ("both: panels/tf", "panels+m", "tf+m"), ("panels: one/two", "panels+m", "panels, m"), ("bound", "tf", "tf+m"),
 ]
 SAVINGS = [("tf+m", "eigen+m", "saved by eigen+m"), ("tf+m", "panels+m", "saved by panels+m"),
-           ("panels, m", "panels+m", "of it by the fusion alone"), ("tf+m", "tf", "if TensorFlow's moments cost nothing")]
+           ("panels, m", "panels+m", "of it by the fusion alone"),
+           ("tf+m", "tf", "if TensorFlow's moments cost nothing")]
 
 
 def quartiles(values, digits=2):
@@ -158,7 +159,7 @@ def main():
     tf.config.threading.set_inter_op_parallelism_threads(1)
     print(describe_machine(), "tensorflow", tf.__version__)
     with tempfile.TemporaryDirectory() as folder:
-        operations = tf.load_op_library(os.environ["SO"]) if "SO" in os.environ else build(folder)
+        operations = build(folder)
     functions = {name: chained(function) for name, function in kinds(operations, chosen.block).items()}
     random = np.random.default_rng(0)
     for network in chosen.networks.split(","):

@@ -37,7 +37,7 @@ def load(source):
 
 
 def fit(name, data, modes, seed, epochs, batch, rate):
-    """Mode → {"loss", "accuracy", "seconds"}: of every epoch; the first also holds the tracing, timed apart."""
+    """Mode → {"loss", "accuracy", "seconds"}, a number for each epoch; tracing is not timed."""
     (x, y), test = data
     keras.utils.set_random_seed(seed)
     network = getattr(keras.applications, name)(weights=None, input_shape=x.shape[1:], classes=int(y.max()) + 1)
@@ -85,7 +85,8 @@ def main():
         runs.append(fit(chosen.network, data, modes, seed, chosen.epochs, chosen.batch, chosen.rate))
         for mode, found in runs[-1].items():
             print(f"seed {seed}  {mode:<12} loss {' '.join(f'{v:.4f}' for v in found['loss'])}   accuracy "
-                  f"{' '.join(f'{100 * v:.2f}' for v in found['accuracy'])}   {sum(found['seconds']):.1f} s", flush=True)
+                  f"{' '.join(f'{100 * v:.2f}' for v in found['accuracy'])}   {sum(found['seconds']):.1f} s",
+                  flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps({"machine": describe(), "runs": runs}, indent=2))
     for mode in modes:

@@ -6,7 +6,6 @@ What is compared is the greatest resident memory of the process during three tra
 model built and nothing trained; the whole peak stands beside it.
 """
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +21,9 @@ def peak():
 
 def train(network, mode, size, batch):
     """Print the memory before and the peak, in MB; runs in a process of its own."""
-    import tfold
     from training_step import images, network_of, stepper
+
+    import tfold
 
     model = network_of(network, size)
     if mode != "stock":
@@ -54,7 +54,7 @@ def main():
                        "--size", str(chosen.size), "--batch", str(chosen.batch)]
             found = []
             for _ in range(chosen.repeat):
-                done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+                done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(f"{network}, {mode}: {done.stderr.strip().splitlines()[-1]}")
                 before, most = map(float, done.stdout.split())
@@ -62,8 +62,8 @@ def main():
             found.sort()
             least, middle, greatest = found[0][0], found[len(found) // 2][0], found[-1][0]
             stock = stock or middle
-            print(f"{network:<14} {mode:<16} {middle:7.0f} MB [{least:.0f}, {greatest:.0f}]   {middle / stock - 1:+6.0%}   "
-                  f"whole peak {found[-1][1]:.0f} MB", flush=True)
+            print(f"{network:<14} {mode:<16} {middle:7.0f} MB [{least:.0f}, {greatest:.0f}]   "
+                  f"{middle / stock - 1:+6.0%}   whole peak {found[-1][1]:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

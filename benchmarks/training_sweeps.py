@@ -81,7 +81,8 @@ def main():
             "{} {:5.2f}: {:4.1f} [{:.1f}, {:.1f}]".format(
                 name, 1e3 * np.median(seconds[name]), *np.percentile(seconds[name] / floor, [50, 25, 75]))
             for name in ("stock", "python", "compiled"))
-        print(f"{'×'.join(map(str, shape)):<14} {size / 1e6:5.1f} MB   copy {2 * size / np.median(seconds['copy']) / 1e9:3.0f} GB/s   "
+        bandwidth = 2 * size / np.median(seconds["copy"]) / 1e9
+        print(f"{'×'.join(map(str, shape)):<14} {size / 1e6:5.1f} MB   copy {bandwidth:3.0f} GB/s   "
               f"floor {1e3 * np.median(floor):5.2f}   {text}", flush=True)
 
 

@@ -47,14 +47,14 @@ def branches():
 def chain():
     return keras.Sequential(
         [
-            layers.Input((8, 8, 3)),
+            layers.Input((8, 8, 3), name="image"),
             layers.Conv2D(4, 3, name="conv", trainable=False),
             layers.BatchNormalization(name="bn"),
             layers.ReLU(name="relu"),
             layers.Conv2D(4, 3, name="conv_2"),
             layers.BatchNormalization(name="bn_2", trainable=False),
             layers.Activation("relu", name="relu_2"),
-            layers.Dropout(0.5, name="dropout"),
+            layers.Dropout(0.5, seed=1, name="dropout"),
             layers.Flatten(name="flat"),
             layers.Dense(2, name="dense"),
         ],
@@ -362,8 +362,8 @@ def test_export_needs_no_tfold(tmp_path, kernels):
     kinds = operations_in(tmp_path / "saved" / "saved_model.pb")
     assert "Conv2D" in kinds and not [kind for kind in kinds if "Tfold" in kind]
     data = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype("float32")
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve(data)
-    np.testing.assert_allclose(served, fast.predict(data, verbose=0), rtol=1e-5, atol=1e-6)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.serve(data), fast.predict(data, verbose=0), rtol=1e-5, atol=1e-6)
 
 
 class Subclassed(keras.Model):

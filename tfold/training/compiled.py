@@ -25,17 +25,20 @@ def normalize(x, gamma, beta, epsilon):
     Returns:
         (chain, mean, variance): a `Chain` that makes y; float32, one number a channel, the variance the biased one.
     """
-    parts = parts_of(x)
-    moments = [_moments(part) for part in parts]
-    mean, rest, variance = moments[0] if len(moments) == 1 else [tf.concat(vectors, 0) for vectors in zip(*moments)]
+    parts = [tf.convert_to_tensor(part) for part in parts_of(x)]  # a variable's value is another in every step
+    vectors = zip(*(_moments(part) for part in parts), strict=True)
+    mean, rest, variance = (tf.concat(pieces, 0) if len(parts) > 1 else pieces[0] for pieces in vectors)
     return Chain(tuple(parts), (mean, rest, variance), gamma, beta, epsilon), mean, variance
 
 
 def _moments(part):
-    # Several batch norms may read one tensor, in a dense block all that follow.
-    if not hasattr(part, "_tfold_moments"):
-        part._tfold_moments = operations().tfold_moments(x=part)
-    return part._tfold_moments
+    # Several batch norms may read one tensor, in a dense block all that follow: its moments are taken once in a graph.
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    known, moments = getattr(part, "_tfold_moments", (None, None))
+    if moments is None or known is not graph:
+        moments = operations().tfold_moments(x=part)
+        part._tfold_moments = graph, moments
+    return moments
 
 
 @dataclasses.dataclass(frozen=True)

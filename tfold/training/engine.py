@@ -76,7 +76,11 @@ def _gpus():
 def _in_xla():
     """Whether the graph being traced is one that XLA will compile; our operations are TensorFlow's alone."""
     import tensorflow as tf
-    from tensorflow.python.framework import ops
-    from tensorflow.python.ops import control_flow_util
 
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(ops.get_default_graph())
+    if tf.executing_eagerly():
+        return False
+    try:
+        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+    except ImportError:  # TensorFlow promises nobody this name: without it, XLA itself says what it cannot compile
+        return False
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
