@@ -1,4 +1,31 @@
-"""TODO"""
+"""On JAX: what does batch norm gain from statistics in one sweep, and does XLA make one loop of them?
+
+    python benchmarks/jax_one_pass.py [--networks MobileNetV2,ResNet50,DenseNet121] [--kinds "stock,both ways,nothing"]
+
+    stock      jnp.mean, jnp.var
+    shifted    mean(x - s) and mean((x - s)^2), with s the first pixel; derivatives by JAX
+    pairs      the same two sums as one reduction of pairs, lax.reduce((d, d*d), ...), with its derivative by hand
+    both ways  all of batch norm by hand: the two sums of its gradient are one reduction of pairs, too
+    nothing    no batch norm: what no batch norm can beat
+
+Whole training steps (`train_on_batch`: Keras's own, jitted), measured in turns; ratios are medians (quartiles). Seconds
+of the processor are told beside those of the clock, for others' work on the same cores disturbs them less.
+
+XLA for CPUs never merges two reductions of one tensor: "shifted" stays two loops, and in large tensors (48 x 48 x 96,
+batch 32) x - s is even written out, 6 sweeps where stock makes 4. A reduction of pairs is one loop. The statistics of
+one tensor, to stock: shifted 0.9 to 1.6, pairs 0.33 to 0.6, as the mean alone.
+
+Two cores (EPYC, family 26), jax 0.7.1, Keras 3.15.1, float32, batch 32 at 96 x 96; steps to stock, processor seconds:
+
+                 shifted              pairs                both ways            nothing
+    MobileNetV2                       0.969 (0.963-0.979)  0.960 (0.954-0.972)  0.913 (0.900-0.922)
+    ResNet50     0.979 (0.972-0.980)  0.844 (0.836-0.854)  0.684 (0.683-0.691)  0.557 (0.549-0.559)
+    DenseNet121                                            0.801 (0.780-0.811)  0.540 (0.537-0.551)
+
+By the clock: MobileNetV2 0.966, 0.960, 0.906; ResNet50 both ways 0.690, nothing 0.549; DenseNet121 0.816 and 0.557. One
+sweep as one would write it gains next to nothing; reductions of pairs both ways take away 43 to 71 % of what batch norm
+costs. A step differs from stock's by 1 to 1.5 times what stock's own does after a change of 1e-6 in its inputs.
+"""
 import argparse
 import os
 import time
@@ -23,10 +50,6 @@ def sums(a, b):
     return lax.reduce((a, b), (zero, zero), lambda p, q: (p[0] + q[0], p[1] + q[1]), tuple(range(a.ndim - 1)))
 
 
-def count(x):
-    return x.size // x.shape[-1]
-
-
 def shifted_moments(x, shift):
     """One sweep as one would write it."""
     axes = tuple(range(x.ndim - 1))
@@ -38,8 +61,8 @@ def shifted_moments(x, shift):
 def pair_sums_moments(x, shift):
     deviation = x - shift
     total, squares = sums(deviation, deviation * deviation)
-    mean = total / count(x)
-    return shift + mean, jnp.maximum(squares / count(x) - mean * mean, 0)
+    mean = total / (x.size // x.shape[-1])
+    return shift + mean, jnp.maximum(squares / (x.size // x.shape[-1]) - mean * mean, 0)
 
 
 # Reductions of pairs have no derivative in JAX: it is given by hand.
@@ -57,7 +80,7 @@ def _moments_forward(x, shift):
 def _moments_backward(kept, upstream):
     x, mean = kept
     d_mean, d_variance = upstream
-    return (d_mean + 2 * d_variance * (x - mean)) / count(x), jnp.zeros_like(mean)
+    return (d_mean + 2 * d_variance * (x - mean)) / (x.size // x.shape[-1]), jnp.zeros_like(mean)
 
 
 pair_moments.defvjp(_moments_forward, _moments_backward)
@@ -80,8 +103,8 @@ def _normalize_backward(kept, upstream):
     x, mean, inverse, gamma = kept
     dy = upstream[0]  # nothing flows back through the moving averages
     total, product = sums(dy, dy * (x - mean))
-    slope = inverse * inverse * product / count(x)
-    dx = (gamma * inverse) * (dy - total / count(x) - (x - mean) * slope)
+    slope = inverse * inverse * product / (x.size // x.shape[-1])
+    dx = (gamma * inverse) * (dy - total / (x.size // x.shape[-1]) - (x - mean) * slope)
     return dx, jnp.zeros_like(mean), product * inverse, total, 0.0
 
 
@@ -197,7 +220,7 @@ def main():
         before = models["stock"].get_weights()
         noise = (1e-6 * random.normal(size=x.shape)).astype(np.float32)
         models["stock"].train_on_batch(x + noise, y)
-        disturbed, after = models["stock"].get_weights(), None
+        disturbed = models["stock"].get_weights()
         models["stock"].set_weights(before)
         for kind, model in models.items():
             begin = time.perf_counter()

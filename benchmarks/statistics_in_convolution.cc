@@ -10,8 +10,8 @@
 //   +------+         +--------+
 //   |      |         |        |
 //
-// Two ways to multiply: "eigen" is the GEMM of Eigen, one thread a block; "panels" a GEMM of our own, with W packed once
-// for all blocks. Built by statistics_in_convolution.py, together with TfoldMoments.
+// Two ways to multiply: "eigen" is the GEMM of Eigen, one thread a block; "panels" a GEMM of our own, with W packed
+// once for all blocks. Built by statistics_in_convolution.py, together with TfoldMoments.
 
 #include <array>
 #include <cstdlib>
@@ -45,7 +45,10 @@ inline void Tile(const float* __restrict x, int64_t x_stride, const float* __res
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v)
-      sums[r][v] = adds ? static_cast<Vector>(*reinterpret_cast<const Unaligned*>(y + r * y_stride + v * kLanes)) : Vector{};
+      if (adds)
+        sums[r][v] = *reinterpret_cast<const Unaligned*>(y + r * y_stride + v * kLanes);
+      else
+        sums[r][v] = Vector{};
   for (int64_t k = 0; k < depth; ++k) {
     Vector column[vectors];
 #pragma GCC unroll 2
@@ -194,7 +197,8 @@ class ConvolveMomentsOp : public OpKernel {
         if (!moments_) continue;
         const int64_t left = high % grid.repeat;
         if (high > left) taker.Add(to, high / grid.repeat, grid.width, &moments);
-        if (left > 0) BlockMoments(width).Add(to + (high - left) * width, left, width, &tail);  // of the last block only
+        // Only the last block leaves some.
+        if (left > 0) BlockMoments(width).Add(to + (high - left) * width, left, width, &tail);
       }
       found[chunk] = std::move(moments);
     });

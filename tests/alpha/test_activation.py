@@ -154,3 +154,27 @@ def test_refuses(activation, message):
 def test_refuses_an_activation_that_changes_the_shape():
     with pytest.raises(ValueError, match="keeps the shape.*Received: layer 'mine'.*skip='mine'"):
         AlphaActivation(half_of_it, name="mine")(np.ones((2, 4), "float32"))
+
+
+@pytest.mark.parametrize("activation", NAMES + LAYERS, ids=str)
+def test_training_computes_what_inference_does(activation):
+    layer = at(activation, 0.3)
+    np.testing.assert_allclose(layer(X, training=True), layer(X, training=False), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "activation, takes_over",
+    [
+        ("relu", True),
+        ("relu6", True),
+        (keras.layers.ReLU(max_value=2.5), True),
+        (keras.layers.Activation("relu"), True),
+        (keras.layers.ReLU(threshold=1.0), False),
+        (keras.layers.ReLU(negative_slope=0.1), False),
+        ("leaky_relu", False),
+        ("swish", False),
+    ],
+    ids=str,
+)
+def test_which_a_batch_norm_in_front_can_do(activation, takes_over):
+    assert at(activation, 0.3).takes_over() == takes_over

@@ -54,3 +54,14 @@ def test_copies_have_weights_of_their_own(make, set_alphas):
     next(iter(alpha_layers(clone).values())).strength.assign(0.0)
     assert set(alphas(f_alpha).values()) == {0.25}
     assert {layer.alpha_regularizer.strength for layer in alpha_layers(f_alpha).values()} == {0.5}
+
+
+def test_a_file_has_stock_layers_beside_the_alphas(make, outputs_of, set_alphas, tmp_path):
+    f_alpha = prefold(make("sequential"))
+    set_alphas(f_alpha, 0.25, 0.5)
+    f_alpha.save(tmp_path / "f_alpha.keras")
+    loaded = keras.models.load_model(tmp_path / "f_alpha.keras")
+    assert type(loaded.get_layer("bn")) is keras.layers.BatchNormalization is not type(f_alpha.get_layer("bn"))
+    again = prefold(loaded)  # all its activations have their α: only the batch norm changes
+    assert type(again.get_layer("bn")) is type(f_alpha.get_layer("bn")) and alphas(again) == alphas(f_alpha)
+    np.testing.assert_array_equal(outputs_of(again)[0], outputs_of(f_alpha)[0])

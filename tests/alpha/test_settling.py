@@ -110,3 +110,18 @@ def test_refuses_nan(make, set_alphas):
     set_alphas(f_alpha, 0.2, float("nan"), 0.1)
     with pytest.raises(ValueError, match=r"NaN in \['b_alpha'\].*lower learning rate"):
         settle(f_alpha)
+
+
+def test_what_stands_in_for_stock_layers_is_stock_again(make, outputs_of, set_alphas):
+    from tfold.training import restructure_batch_norm
+
+    model = make("sequential")
+    f_alpha = restructure_batch_norm(prefold(model), memory="low")  # the convolutions too
+    assert hasattr(f_alpha.get_layer("bn"), "_tfold_stock")
+    settled = settle(f_alpha)
+    for layer in settled.layers:
+        assert type(layer) is getattr(layers, type(layer).__name__)
+    np.testing.assert_array_equal(outputs_of(settled)[0], outputs_of(model)[0])
+    assert settled.get_layer("depthwise").activation is keras.activations.swish
+    set_alphas(f_alpha, 1.0)
+    assert all(type(layer) is getattr(layers, type(layer).__name__) for layer in settle(f_alpha).layers)

@@ -226,3 +226,21 @@ def test_alphas_in_a_subclassed_model():
         alphas(model)
     model(np.ones((1, 2)))
     assert alphas(model) == {"act": 0.0}
+
+
+def test_batch_norms_are_restructured_where_there_are_some(model):
+    f_alpha = prefold(model)
+    kinds = {type(call.op) for call in read_calls(f_alpha).calls}
+    restructured = {kind.__name__ for kind in kinds if hasattr(kind, "_tfold_stock")}
+    assert restructured == ({"BatchNormalization"} if model.name == "sequential" else set())
+    assert not any(hasattr(type(call.op), "_tfold_stock") for call in read_calls(model).calls)
+
+
+def test_of_a_restructured_model(make, outputs_of):
+    from tfold.training import restructure_batch_norm
+
+    model = make("sequential")
+    f_alpha, expected = prefold(restructure_batch_norm(model, memory="low")), prefold(model)
+    assert [type(layer) for layer in f_alpha.layers] == [type(layer) for layer in expected.layers]
+    assert alphas(f_alpha) == alphas(expected)
+    np.testing.assert_array_equal(outputs_of(f_alpha)[0], outputs_of(model)[0])

@@ -92,7 +92,7 @@ def close(found, expected, within, least=0.0):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SHAPES, PARTS, st.sampled_from(["none", "left", "right"]), st.booleans(), st.booleans(),
        st.sampled_from([0, 3, 1000]), st.integers(0, 1000))
 def test_against_float64(engine, activation, shape, parts, residual, scale, center, offset, seed):

@@ -219,19 +219,18 @@ def test_restructured_twice(stock, kernels):
 LOAD = """
 import json, sys
 import numpy as np, keras
-data = dict(np.load(sys.argv[1]))
+
+def kinds(model):
+    for layer in model.layers:
+        yield from kinds(layer) if hasattr(layer, "layers") else [type(layer)]
+
 found = {}
-for path in sys.argv[2:]:
+for path in sys.argv[1:]:
+    data = dict(np.load(path.split(".")[0] + ".npz"))
     model = keras.models.load_model(path, compile=False)
-    inputs = data if len(data) > 1 else data["only"]
-    outputs = [np.asarray(y).tolist() for y in keras.tree.flatten(model(inputs, training=False))]
-    def kinds(model):
-        return [kind for layer in model.layers
-                for kind in (kinds(layer) if hasattr(layer, "layers") else
-                             [type(layer) is getattr(keras.layers, type(layer).__name__)])]
-    assert all(kinds(model))
-    model.compile("sgd", "mse")
-    found[path] = outputs
+    assert all(kind is getattr(keras.layers, kind.__name__) for kind in kinds(model))
+    outputs = model(data if len(data) > 1 else data["only"], training=False)
+    found[path] = [np.asarray(y).tolist() for y in keras.tree.flatten(outputs)]
 assert not [name for name in sys.modules if name.split(".")[0] == "tfold"]
 print(json.dumps(found))
 """
@@ -239,22 +238,23 @@ print(json.dumps(found))
 
 def test_files_need_no_tfold(tmp_path, randomize):
     """One process for all of them: it never imports tfold."""
+    expected = {}
     for make in (branches, chain):
-        model = randomize(make())
-        fast = restructure_batch_norm(model, memory="low")
+        fast = restructure_batch_norm(randomize(make()), memory="low")
         fast.compile("sgd", "mse")
-        inputs = data_for(model)
-        np.savez(tmp_path / "data.npz", **(inputs if isinstance(inputs, dict) else {"only": inputs}))
-        paths = [str(tmp_path / name) for name in (f"{make.__name__}.keras", f"{make.__name__}.h5")]
-        for path in paths:
-            fast.save(path)
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-P", "-c", LOAD, str(tmp_path / "data.npz"), *paths]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        for outputs in json.loads(done.stdout.strip().splitlines()[-1]).values():
-            for found, expected in zip(outputs, outputs_of(fast), strict=True):
-                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        inputs = data_for(fast)
+        np.savez(tmp_path / f"{fast.name}.npz", **(inputs if isinstance(inputs, dict) else {"only": inputs}))
+        for name in (f"{fast.name}.keras", f"{fast.name}.h5"):
+            fast.save(tmp_path / name)
+            expected[name] = outputs_of(fast)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-P", "-c", LOAD, *expected]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    for name, outputs in expected.items():
+        for a, b in zip(found[name], outputs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_files_load_with_tfold_too(stock, tmp_path):

@@ -161,9 +161,17 @@ struct Chunks {
   int64_t end(int64_t chunk) const { return std::min(rows, (chunk + 1) * each); }
 };
 
-inline void Parallel(OpKernelContext* context, int64_t count, int64_t cost, const std::function<void(int64_t)>& work) {
+// Calls work(0), ..., work(count - 1), each on about so many numbers, on the threads of the session. Waking a thread up
+// takes longer than a small tensor does: that stays on this one.
+inline void Parallel(OpKernelContext* context, int64_t count, int64_t numbers,
+                     const std::function<void(int64_t)>& work) {
+  constexpr int64_t kWorthAThread = 150000;
+  if (count * numbers < 2 * kWorthAThread) {
+    for (int64_t i = 0; i < count; ++i) work(i);
+    return;
+  }
   auto pool = context->device()->tensorflow_cpu_worker_threads()->workers;
-  pool->ParallelFor(count, cost, [&work](int64_t begin, int64_t end) {
+  pool->ParallelFor(count, numbers, [&work](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) work(i);
   });
 }
@@ -694,7 +702,7 @@ class NormalizeGradOp : public NormalizeBase<T> {
         for (int64_t i = 0; i < 3 * width; ++i) found[chunk][i] += sums[i];
       }
     };
-    Parallel(context, chunks.count, 2 * chunks.each * width,
+    Parallel(context, chunks.count, chunks.each * width,
              [&](int64_t chunk) { sum(chunk, chunks.begin(chunk), chunks.end(chunk), width); });
     if (grid.tail > 0) sum(chunks.count, grid.rows, grid.rows + grid.tail, in.channels);
 
@@ -722,7 +730,7 @@ class NormalizeGradOp : public NormalizeBase<T> {
         Write(job, constants, region, &slope_x[region.channel], &constant[region.channel]);
       });
     };
-    Parallel(context, chunks.count, 2 * chunks.each * width, [&](int64_t chunk) {
+    Parallel(context, chunks.count, chunks.each * width, [&](int64_t chunk) {
       write(chunks.begin(chunk), chunks.end(chunk) - chunks.begin(chunk), width);
     });
     if (grid.tail > 0) write(grid.rows, grid.tail, in.channels);
@@ -740,7 +748,7 @@ class NormalizeGradOp : public NormalizeBase<T> {
         strips.push_back({i, c, at, in.parts[i].channels, in.channels, in.pixels, width, at});
       }
     std::vector<double> dslopes(strips.size(), 0.0);
-    Parallel(context, strips.size(), 4 * in.pixels * kStrip, [&](int64_t number) {
+    Parallel(context, strips.size(), 2 * in.pixels * kStrip, [&](int64_t number) {
       const Region& strip = strips[number];
       const int64_t width = strip.width, block = BlockRows(width);
       std::vector<float> sums(3 * width);
