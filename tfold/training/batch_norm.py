@@ -39,7 +39,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             from tfold.training.plain import normalize
         chain, mean, variance = normalize(inputs, gamma, beta, self.epsilon)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(average * self.momentum + keras.ops.cast(value, average.dtype) * (1.0 - self.momentum))
+            average.assign(keras.ops.cast(average, "float32") * self.momentum + value * (1.0 - self.momentum))
         y = chain.make()
         return note(y, chain) if self.hands_on else y
 

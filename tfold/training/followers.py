@@ -61,11 +61,16 @@ class Add(keras.layers.Add):
     def call(self, inputs):
         for x, other in (inputs, inputs[::-1]):
             chain = pending(x)
-            if chain is not None and chain.takes_residual() and x.shape == other.shape and x.dtype == other.dtype:
+            if chain is not None and chain.takes_residual() and _alike(x, other):
                 chain = chain.plus(other)
                 y = chain.make()
                 return note(y, chain) if self.hands_on else y
         return super().call(inputs)
+
+
+def _alike(x, other):
+    """Whether nothing is broadcast in x + other; of sizes that are unknown nobody can say."""
+    return x.dtype == other.dtype and x.shape[1:].is_fully_defined() and x.shape == other.shape
 
 
 @stands_in_for(keras.layers.Concatenate)

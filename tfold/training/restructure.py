@@ -11,6 +11,7 @@ import warnings
 import keras
 
 from tfold.errors import BadInputError
+from tfold.graph.calls import check_graph_model
 from tfold.graph.clone import stock_class
 from tfold.graph.rebuild import rebuild
 from tfold.training import followers, recompute
@@ -100,6 +101,7 @@ def restore_batch_norm(model):
 
     >>> tfold.restore_batch_norm(tfold.restructure_batch_norm(model))
     """
+    check_graph_model(model)
     return rebuild(model, lambda op: None)
 
 
