@@ -121,7 +121,7 @@ class AlphaActivation(keras.layers.Layer):
         # This form, not σ + α·(x − σ), is exact at both ends. No `where` at the ends either: α has to leave 0.
         return ops.cast(alpha * x + (1.0 - alpha) * sigma, self.compute_dtype)
 
-    def takes_over(self):
+    def tfold_takes_over(self):
         """Whether a batch norm in front can do σ_α in its own sweep over memory (`tfold.training`)."""
         return clip_limit(self.activation) is not None
 

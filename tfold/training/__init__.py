@@ -10,7 +10,9 @@ What stock Keras does in a training step, and what is left of it, in sweeps over
     stock        mean r ─ variance rwr ─ normalise rw rw ─ ReLU rw            and about twice that backwards
     restructured moments r ─ normalise and ReLU rw                            rr, rrw backwards
 
-In training only: at inference all layers compute what they always did.
+In training only: at inference all layers compute what they always did. Layers that share a sweep have no tensor between
+them: in a training step, the gradient by a batch norm's own output is not to be had (None), and second derivatives need
+stock layers. Executed eagerly, nothing is gained: what nobody reads is only left out of a graph.
 
 (Jung et al., Restructuring Batch Normalization to Accelerate CNN Training, MLSys 2019, arXiv 1807.01702.)
 """

@@ -9,7 +9,9 @@ from tfold.errors import BadInputError
 
 COMPILED, PLAIN = "compiled", "plain"
 
+FLOATS = ("float32", "float16", "bfloat16")
 NO_TENSORFLOW = "the Keras backend is not TensorFlow"
+NOT_FLOAT = "its input is neither float32 nor float16 nor bfloat16"
 XLA = "XLA compiles the training step (jit_compile=True), and fuses batch norm itself"
 
 
@@ -22,6 +24,8 @@ def choose(dtype, kernels=True):
     """
     if keras.backend.backend() != "tensorflow":
         return None, NO_TENSORFLOW
+    if dtype not in FLOATS:
+        return None, NOT_FLOAT
     if _in_xla():
         return None, XLA
     if kernels and dtype in ("float32", "bfloat16") and not _gpus() and _operations() is not None:
@@ -37,16 +41,17 @@ def compiled_here(dtype, kernels=True):
 def require_compiled():
     """Raise `BadInputError` unless compiled operations can be used here."""
     if keras.backend.backend() != "tensorflow":
-        received = NO_TENSORFLOW
+        received, how = NO_TENSORFLOW, "P"
     elif _gpus():
-        received = "TensorFlow sees a GPU, and they are for CPUs"
+        received, how = "TensorFlow sees a GPU, and they are for CPUs", "P"
     elif _operations() is None:
         received = "none are built, or they cannot be used (tfold doctor says which)"
+        how = "Build them with `tfold doctor --build-kernels`, or p"
     else:
         return
     raise BadInputError(
         f'kernels="compiled" needs tfold\'s compiled operations. Received: {received}. '
-        'Build them with `tfold doctor --build-kernels`, or pass kernels="auto".'
+        f'{how}ass kernels="auto".'
     )
 
 
@@ -70,7 +75,7 @@ def _operations():
 def _gpus():
     import tensorflow as tf
 
-    return len(tf.config.list_physical_devices("GPU"))
+    return len(tf.config.get_visible_devices("GPU"))
 
 
 def _in_xla():

@@ -31,9 +31,8 @@ def activate(x, limit, slope):
 
 class _Activation:
     def call(self, inputs):
-        # Which of Keras' activations this is was looked at when the layer was put here.
-        slope, limit = slope_and_limit(self)
-        outputs = activate(inputs, limit, slope)
+        found = slope_and_limit(self)  # asked for again: people set `layer.activation`
+        outputs = None if found is None else activate(inputs, found[1], found[0])
         return super().call(inputs) if outputs is None else outputs
 
 
@@ -59,7 +58,7 @@ class Add(keras.layers.Add):
     hands_on = False
 
     def call(self, inputs):
-        for x, other in (inputs, inputs[::-1]):
+        for x, other in (inputs, inputs[::-1]) if len(inputs) == 2 else ():
             chain = pending(x)
             if chain is not None and chain.takes_residual() and _alike(x, other):
                 chain = chain.plus(other)
@@ -76,7 +75,9 @@ def _alike(x, other):
 @stands_in_for(keras.layers.Concatenate)
 class Concatenate(keras.layers.Concatenate):
     def call(self, inputs):
-        return note_parts(super().call(inputs), inputs)
+        outputs = super().call(inputs)
+        # Parts of several types are brought to one in the concatenation, which is made then.
+        return note_parts(outputs, inputs) if all(part.dtype == outputs.dtype for part in inputs) else outputs
 
 
 BY_STOCK = {kind._tfold_stock: kind for kind in (Activation, ReLU, LeakyReLU, Add, Concatenate)}

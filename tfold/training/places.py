@@ -132,12 +132,16 @@ def _follow(batch_norm, network, places):
         places.handing_on["recomputing"].add(id(chain[-1].op))
 
 
+def answers_for_itself(op):
+    """Whether a layer says of itself whether it takes a batch norm's sweep over, as `AlphaActivation` does."""
+    return hasattr(op, "tfold_takes_over")
+
+
 def _is_activation(op):
     """Whether it is an activation that batch norm's sweep can do: a stock one that clips, or σ_α of such a one."""
-    # AlphaActivation answers for itself: tfold.alpha knows tfold.training, not the reverse.
-    answer = getattr(op, "takes_over", None)
-    if answer is not None:
-        return answer()
+    # tfold.alpha knows tfold.training, not the reverse.
+    if answers_for_itself(op):
+        return op.tfold_takes_over()
     return stock_class(op) in followers.BY_STOCK and slope_and_limit(op) is not None
 
 

@@ -30,7 +30,7 @@ def _fused(x, gamma, beta, epsilon):
 
 def _biased(variance, x):
     """The operation returns the unbiased variance, n/(n − 1) times that of the batch, which Keras averages."""
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], variance.dtype)
+    count = tf.cast(tf.size(x, tf.int64) // tf.shape(x, tf.int64)[-1], variance.dtype)
     return variance * ((count - 1.0) / count)
 
 
@@ -77,4 +77,4 @@ def _activate(x, limit, slope):
         return tf.nn.leaky_relu(x, slope)
     if limit == 6.0:
         return tf.nn.relu6(x)
-    return tf.nn.relu(x) if limit == math.inf else tf.clip_by_value(x, 0.0, limit)
+    return tf.nn.relu(x) if limit == math.inf else tf.minimum(tf.nn.relu(x), tf.cast(limit, x.dtype))

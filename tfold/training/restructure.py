@@ -17,7 +17,7 @@ from tfold.graph.rebuild import rebuild
 from tfold.training import followers, recompute
 from tfold.training.batch_norm import BatchNormalization
 from tfold.training.engine import NO_TENSORFLOW, require_compiled
-from tfold.training.places import find_places
+from tfold.training.places import answers_for_itself, find_places
 
 MEMORY = ("normal", "low")
 KERNELS = ("auto", "compiled", "python")
@@ -102,7 +102,7 @@ def restore_batch_norm(model):
     >>> tfold.restore_batch_norm(tfold.restructure_batch_norm(model))
     """
     check_graph_model(model)
-    return rebuild(model, lambda op: None)
+    return rebuild(model, lambda op: [_made(op, type(op), kernels=False)] if answers_for_itself(op) else None)
 
 
 def in_fewer_sweeps(model):
@@ -118,16 +118,19 @@ def _rebuilt(model, places, low, kernels):
     handing_on = places.handing_on["followers"] | (places.handing_on["recomputing"] if low else set())
 
     def replace(op):
-        # AlphaActivation takes the sweep over by itself, and has an operation of its own elsewhere.
-        kind = type(op) if hasattr(op, "takes_over") else _STAND_INS[stock_class(op)] if id(op) in taken else None
-        if kind is None:
-            return None
-        layer = kind.from_config(op.get_config())
-        layer.hands_on = id(op) in handing_on
-        layer.kernels = kernels
-        return [layer]
+        if answers_for_itself(op):  # it has an operation of its own where there is no sweep to take over
+            return [_made(op, type(op), kernels, id(op) in handing_on)]
+        return [_made(op, _STAND_INS[stock_class(op)], kernels, id(op) in handing_on)] if id(op) in taken else None
 
     return rebuild(model, replace)
+
+
+def _made(op, kind, kernels, hands_on=False):
+    """A layer of another class with the configuration of `op`."""
+    layer = kind.from_config(op.get_config())
+    layer.kernels = kernels
+    layer.hands_on = hands_on
+    return layer
 
 
 def _warn(model, what):

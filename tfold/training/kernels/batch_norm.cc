@@ -116,7 +116,7 @@ struct Grid {
 
   Grid(int64_t pixels, int64_t channels, bool joinable) {
     repeat = 1;
-    if (joinable && channels < 128) {
+    if (joinable && channels > 0 && channels < 128) {
       // Whole vectors of 16 where that can be had.
       repeat = 128 / channels;
       const int64_t odd = 16 / Gcd(16, channels);
@@ -469,12 +469,13 @@ class NormalizeBase : public OpKernel {
     in->pixels = Pixels(in->shape);
     for (int i = 0; i < x.size(); ++i) {
       if (x[i].dims() != x[0].dims() || Pixels(x[i].shape()) != in->pixels)
-        return InvalidArgument("The parts of x have the same shape but for channels. Received: ",
+        return InvalidArgument("The parts of x have the same pixels. Received: ",
                                x[0].shape().DebugString(), " and ", x[i].shape().DebugString());
       in->parts.push_back({x[i].flat<T>().data(), Channels(x[i].shape()), in->channels});
       in->channels += Channels(x[i].shape());
     }
     in->shape.set_dim(in->shape.dims() - 1, in->channels);
+    if (residual.size() > 1) return InvalidArgument("There is one residual, or none. Received: ", residual.size());
     if (residual.size() > 0) {
       if (residual[0].shape() != in->shape)
         return InvalidArgument("residual has the shape of the result. Received: ", residual[0].shape().DebugString(),
@@ -690,12 +691,12 @@ class NormalizeGradOp : public NormalizeBase<T> {
     const Chunks chunks(grid.rows, grid.width);
     const int64_t block = BlockRows(grid.width), width = grid.width;
     std::vector<std::vector<double>> found(chunks.count + 1);
-    auto sum = [&](int64_t chunk, int64_t begin, int64_t end, int64_t row_width) {
+    auto sum = [&](int64_t chunk, int64_t begin, int64_t end, int64_t row_width, int64_t step) {
       std::vector<float> sums(3 * width);
       found[chunk].assign(3 * width, 0.0);
-      for (int64_t row = begin; row < end; row += block) {
+      for (int64_t row = begin; row < end; row += step) {
         std::fill(sums.begin(), sums.end(), 0.0f);
-        EachRegion(in.parts, row, std::min(block, end - row), width, row_width, [&](const Region& region) {
+        EachRegion(in.parts, row, std::min(step, end - row), width, row_width, [&](const Region& region) {
           float* at = sums.data() + region.channel;
           Sum(job, constants, region, at, at + width, at + 2 * width);
         });
@@ -703,8 +704,9 @@ class NormalizeGradOp : public NormalizeBase<T> {
       }
     };
     Parallel(context, chunks.count, chunks.each * width,
-             [&](int64_t chunk) { sum(chunk, chunks.begin(chunk), chunks.end(chunk), width); });
-    if (grid.tail > 0) sum(chunks.count, grid.rows, grid.rows + grid.tail, in.channels);
+             [&](int64_t chunk) { sum(chunk, chunks.begin(chunk), chunks.end(chunk), width, block); });
+    // The tail in one go: its rows are narrower, so that only its first one stands where the grid says.
+    if (grid.tail > 0) sum(chunks.count, grid.rows, grid.rows + grid.tail, in.channels, grid.tail);
 
     std::vector<double> totals(3 * in.channels, 0.0);
     for (const std::vector<double>& sums : found)

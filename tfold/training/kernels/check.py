@@ -51,6 +51,10 @@ CASES = (
     *(Case(*act, (5, 18), (2, 7, 9), residual, -3.0) for act in ACTIVATIONS for residual in (False, True)),
     Case("mix", 1.0, (130,), (2, 9, 9), False, 1000.0),
     Case("clip", 6.0, (130,), (2, 9, 9), True),
+    # Of many pixels the gradient goes by rows, of few by strips of channels.
+    Case("clip", math.inf, (1,), (767,), False),
+    Case("mix", 1.0, (3,), (2, 19, 37), True),
+    Case("clip", 6.0, (5, 18), (4, 20, 21), False),
     Case("mix", 6.0, (5,), (2, 7, 9), False, bfloat16=True),
     Case("mix", 6.0, (3, 5), (2, 7, 9), True, bfloat16=True),
 )

@@ -48,8 +48,14 @@ def _second_normalize(op, *gradients):
 
 
 @tf.RegisterGradient("TfoldMixGrad")
-def _second_mix(op, *gradients):
-    raise NotImplementedError(_SECOND)
+def _second_mix(op, dx_upstream, dslope_upstream):
+    dy, x, slope = op.inputs
+    limit = tf.cast(op.get_attr("limit"), x.dtype)
+    clipped = tf.minimum(tf.nn.relu(x), limit)
+    outside = tf.cast((x <= 0) | (x >= limit), x.dtype)
+    slope, dslope_upstream = tf.cast(slope, x.dtype), tf.cast(dslope_upstream, x.dtype)
+    ddy = dx_upstream * (1 - outside * (1 - slope)) + dslope_upstream * (x - clipped)
+    return [ddy, dslope_upstream * dy * outside, tf.reduce_sum(tf.cast(dx_upstream * dy * outside, "float32"))]
 
 
 _SECOND = (
