@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--data", default="digits")
     parser.add_argument("--images", type=int, default=None, help="train on the first so many")
     parser.add_argument("--modes", nargs="+", default=["stock", "python", "compiled"], choices=list(MODES))
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.02)

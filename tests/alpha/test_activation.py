@@ -177,4 +177,4 @@ def test_training_computes_what_inference_does(activation):
     ids=str,
 )
 def test_which_a_batch_norm_in_front_can_do(activation, takes_over):
-    assert at(activation, 0.3).takes_over() == takes_over
+    assert at(activation, 0.3).tfold_takes_over() == takes_over

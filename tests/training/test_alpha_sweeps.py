@@ -62,7 +62,7 @@ def test_gradients_equal_those_of_the_stock_form(engine, request):
     stock = restore_batch_norm(f_alpha)
     assert alphas(stock) == alphas(f_alpha)
     for layer in alpha_layers(stock).values():
-        layer.takes_over = lambda: False
+        layer.tfold_takes_over = lambda: False
         layer._in_one_sweep = lambda inputs: None  # the plain formula
     (loss, expected, plain), (mine, found, operations) = gradients_of(stock), gradients_of(f_alpha)
     assert not plain
@@ -100,7 +100,7 @@ def test_alone_it_is_the_plain_formula(activation, alpha, kernels):
 @pytest.mark.parametrize("activation", ["swish", "elu", layers.LeakyReLU(negative_slope=0.1)], ids=str)
 def test_other_activations_are_what_they_were(activation, kernels):
     layer = AlphaActivation(activation, alpha_initializer=keras.initializers.Constant(0.3))
-    assert not layer.takes_over()
+    assert not layer.tfold_takes_over()
     x = tf.constant(RNG.normal(size=(3, 7)), "float32")
     np.testing.assert_array_equal(layer(x, training=True), layer(x, training=False))
     traced = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x).graph.get_operations()

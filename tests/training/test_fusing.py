@@ -337,15 +337,6 @@ def test_a_second_derivative_is_refused():
         gradient = tape.gradient(y, data)
     with pytest.raises(NotImplementedError, match=r"first derivatives only\. Received: .*restore_batch_norm\(model\)"):
         outer.gradient(gradient, data)
-    alone = keras.Model(x, AlphaActivation("relu")(x))
-    with tf.GradientTape() as outer:
-        outer.watch(data)
-        with tf.GradientTape() as tape:
-            tape.watch(data)
-            y = tf.reduce_sum(alone(data, training=True) ** 2)
-        gradient = tape.gradient(y, data)
-    with pytest.raises(NotImplementedError, match="first derivatives only"):
-        outer.gradient(gradient, data)
 
 
 def test_tensors_that_live_longer_than_a_graph():

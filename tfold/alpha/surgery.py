@@ -43,8 +43,8 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
     So are activations inside wrappers (TimeDistributed) and custom layers, and operations with arguments that no stock
     activation has (`keras.ops.gelu`, which approximates). Activations that are already σ_α stay as they are.
 
-    On Keras' TensorFlow backend its batch norms are restructured (`tfold.restructure_batch_norm`), so that a training step
-    of F_α costs less than one of F in stock Keras. A saved F_α has stock ones: restructure it again after loading.
+    On Keras' TensorFlow backend its batch norms are restructured (`tfold.restructure_batch_norm`), so that a training
+    step of F_α costs less than one of F in stock Keras. A saved F_α has stock ones: restructure it again after loading.
 
     An optimizer with weight decay pulls every α back to 0: call
     `optimizer.exclude_from_weight_decay(var_names=["alpha"])` before the first `fit`.

@@ -40,19 +40,17 @@ def compiled_here(dtype, kernels=True):
 
 def require_compiled():
     """Raise `BadInputError` unless compiled operations can be used here."""
+    way_out = 'Pass kernels="auto".'
     if keras.backend.backend() != "tensorflow":
-        received, how = NO_TENSORFLOW, "P"
+        received = NO_TENSORFLOW
     elif _gpus():
-        received, how = "TensorFlow sees a GPU, and they are for CPUs", "P"
+        received = "TensorFlow sees a GPU, and they are for CPUs"
     elif _operations() is None:
         received = "none are built, or they cannot be used (tfold doctor says which)"
-        how = "Build them with `tfold doctor --build-kernels`, or p"
+        way_out = 'Build them with `tfold doctor --build-kernels`, or pass kernels="auto".'
     else:
         return
-    raise BadInputError(
-        f'kernels="compiled" needs tfold\'s compiled operations. Received: {received}. '
-        f'{how}ass kernels="auto".'
-    )
+    raise BadInputError(f'kernels="compiled" needs tfold\'s compiled operations. Received: {received}. {way_out}')
 
 
 def say_once(reason):

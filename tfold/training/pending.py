@@ -4,7 +4,8 @@
                        Nobody reads y then, and TensorFlow leaves it out of the training step.
 
 What is noted on a tensor is true of it whoever reads it: a layer that knows nothing of notes, or a model cut out in
-between, gets the plain tensor. But no gradient comes back through it: the chain is differentiated by what it begins with.
+between, gets the plain tensor. But no gradient comes back through it: the chain is differentiated by what it begins
+with.
 """
 
 

@@ -16,6 +16,8 @@ from tfold.graph.clone import stock_class
 from tfold.training import followers, recompute
 from tfold.training.clip import slope_and_limit
 
+HIDDEN = "it stands inside a layer that cannot be looked into"
+
 
 @dataclasses.dataclass
 class Places:
@@ -56,6 +58,9 @@ def find_places(model):
                 places.batch_norms.add(id(call.op))
             else:
                 places.refused[call.path] = reason
+        else:
+            hidden = (layer for layer in _layers_within(call.op) if isinstance(layer, keras.layers.BatchNormalization))
+            places.refused.update({f"{call.path}/{layer.name}": HIDDEN for layer in hidden})
     for call in network.calls:
         if id(call.op) in places.batch_norms and network.once(call):
             _follow(call, network, places)
@@ -113,6 +118,19 @@ class _Network:
         """The one call that reads another, if it is its layer's only one; else None."""
         found = self.readers(call)
         return found[0] if len(found) == 1 and self.once(found[0]) else None
+
+
+def _layers_within(thing, seen=None):
+    """The layers that a layer holds, in lists and dicts and in other layers too, each once."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or not isinstance(thing, (keras.layers.Layer, list, tuple, dict)):
+        return
+    seen.add(id(thing))
+    inside = thing if isinstance(thing, (list, tuple, dict)) else vars(thing)
+    for value in inside.values() if isinstance(inside, dict) else inside:
+        if isinstance(value, keras.layers.Layer) and id(value) not in seen:
+            yield value
+        yield from _layers_within(value, seen)
 
 
 def _follow(batch_norm, network, places):

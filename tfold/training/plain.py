@@ -30,7 +30,7 @@ def _fused(x, gamma, beta, epsilon):
 
 def _biased(variance, x):
     """The operation returns the unbiased variance, n/(n − 1) times that of the batch, which Keras averages."""
-    count = tf.cast(tf.size(x, tf.int64) // tf.shape(x, tf.int64)[-1], variance.dtype)
+    count = tf.cast(tf.reduce_prod(tf.shape(x, tf.int64)[:-1]), variance.dtype)
     return variance * ((count - 1.0) / count)
 
 

@@ -33,13 +33,17 @@ def restructure_batch_norm(model, memory="normal", kernels="auto"):
     that only batch norms read is never made. At inference, and for a frozen batch norm, the layers are Keras' own.
 
     The model is saved as the stock model that it stands for: it loads where tfold is not installed, as stock layers;
-    restructure it again to go on training. `restore_batch_norm(model)` is the way back without a file.
+    restructure it again to go on training. `restore_batch_norm(model)` is the way back without a file. `prefold` and
+    `keras.models.clone_model` make a new model too: what was chosen here does not hold for theirs.
 
     By TensorFlow's fused operation, which stock Keras never uses; by tfold's own compiled ones where they have been
     built (`tfold doctor --build-kernels`), for float32 and bfloat16 on CPUs. Batch norms that stay Keras' own are named
     in a warning with the reason: inputs of another rank than 4, another axis than the last, renorm, synchronized,
-    float64, subclasses. So are, once and while training, masks and jit_compile=True. On other backends than TensorFlow
-    all of them stay.
+    float64, subclasses, those inside layers of another kind. So are, once and while training, masks, integers and
+    jit_compile=True. On other backends than TensorFlow all of them stay.
+
+    In a training step a layer that is taken into another's sweep has no output of its own that a gradient could be
+    taken by, and compiled batch norms have no second derivatives: `restore_batch_norm(model)` for those.
 
     Examples:
 
@@ -56,7 +60,8 @@ def restructure_batch_norm(model, memory="normal", kernels="auto"):
         model: A built Functional or Sequential model. It is not changed.
         memory: "normal", or "low": a convolution behind such a batch norm makes its input again in the backward pass
             instead of keeping it: less memory for a little time.
-        kernels: "auto": compiled operations where they are built; "compiled": those, or an error; "python": without.
+        kernels: "auto": compiled operations where they are built; "compiled": the same, or an error if they are not;
+            "python": without. float16 goes without in any case.
 
     Returns:
         An uncompiled model.
