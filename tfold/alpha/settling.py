@@ -17,8 +17,8 @@ from tfold.alpha.sites import is_linear_layer
 from tfold.alpha.topology import Topology, sources
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
-from tfold.graph.clone import stock_class
 from tfold.graph.rebuild import rebuild
+from tfold.stock import stock_class
 
 NEGLIGIBLE = 1e-6
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from tfold.alpha.activation import AlphaActivation, not_elementwise
-from tfold.graph.clone import stock_class
+from tfold.stock import stock_class
 
 ACTIVATION_LAYERS = (keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 

@@ -1,6 +1,7 @@
 """A Keras layer, copied: the same configuration anew, and the same weights."""
 from tfold.errors import BadInputError
 from tfold.graph.family import KERAS, family_of
+from tfold.stock import stock_class
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
@@ -30,11 +31,6 @@ def clone_layer(layer, dtype=None, **changes):
             f"({type(layer).__name__}), which fails with: {' '.join(str(error).split())} Give the class a "
             "get_config() that returns every argument of its __init__()."
         ) from error
-
-
-def stock_class(layer):
-    """The class of a layer; for one that stands in for a stock layer in training (`tfold.training`), the stock one."""
-    return getattr(type(layer), "_tfold_stock", type(layer))
 
 
 def with_dtype(config, dtype):

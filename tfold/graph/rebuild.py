@@ -11,7 +11,8 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 import keras
 
 from tfold.graph.calls import is_graph_model, view
-from tfold.graph.clone import clone_layer, copy_weights, stock_class
+from tfold.graph.clone import clone_layer, copy_weights
+from tfold.stock import stock_class
 
 
 def rebuild(model, replace):

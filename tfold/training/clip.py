@@ -7,7 +7,7 @@ import math
 
 import keras
 
-from tfold.graph.clone import stock_class
+from tfold.stock import stock_class
 
 
 def clip_limit(activation):

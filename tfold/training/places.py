@@ -12,7 +12,7 @@ import dataclasses
 import keras
 
 from tfold.graph.calls import read_calls
-from tfold.graph.clone import stock_class
+from tfold.stock import stock_class
 from tfold.training import followers, recompute
 from tfold.training.clip import slope_and_limit
 

@@ -12,8 +12,8 @@ import keras
 
 from tfold.errors import BadInputError
 from tfold.graph.calls import check_graph_model
-from tfold.graph.clone import stock_class
 from tfold.graph.rebuild import rebuild
+from tfold.stock import stock_class
 from tfold.training import followers, recompute
 from tfold.training.batch_norm import BatchNormalization
 from tfold.training.engine import NO_TENSORFLOW, require_compiled
