@@ -21,8 +21,9 @@ LINES = [
     {"verification", "loading"},
     {"folding", "equalizing"},
     {"training"},
-    {"report", "sweeps", "tflite", "measure", "planning", "alpha", "zoo"},
-    {"demo"},
+    {"report", "tflite", "measure", "planning", "alpha", "zoo"},
+    {"recipe"},
+    {"demo", "sweeps"},
     {"cli"},
     {"__main__"},
 ]

@@ -15,6 +15,7 @@ from tfold.graph.build import build_with_tensors, names_in
 from tfold.graph.capture import capture
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
+from tfold.passes.figures import nonlinear_depth as _nonlinear_depth
 from tfold.passes.ranges import merged_ranges
 from tfold.passes.report import Report
 from tfold.verification import verify as _verify
@@ -105,6 +106,30 @@ def effective_depth(model, threshold=0.9):
         int: linear layers on the longest path of the folded network.
     """
     return fold_plan(model, threshold).after.depth
+
+
+def nonlinear_depth(model, threshold=0.9):
+    """The depth that counts non-linearities alone: linear layers in a row are one, whether they are merged or not.
+
+    It is the axis of EDNL, the effective degree of non-linearity of a task (Layer Folding, arXiv 2106.09309, sec. 4):
+    `depth` in a report, and `effective_depth`, count the layers that there really are, and it may not pay to merge two.
+
+    Example:
+
+    >>> tfold.nonlinear_depth(CifarResNet(20))
+    20
+
+    Args:
+        model: a Functional or Sequential model, pre-folded or not.
+        threshold: τ: activations whose α lies above it count as gone.
+
+    Returns:
+        int: linear maps on the longest path.
+    """
+    check_threshold(threshold)
+    graph = capture(model)
+    passes.run(passes.SETTLING_PASSES, graph, Report(), _options(threshold))
+    return _nonlinear_depth(graph)
 
 
 def _options(threshold=0.9, policy="latency", border="exact"):

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 
 import tfold
-from tfold.demo import digits, network, picture
+from tfold.demo import digits, network
 from tfold.files import whole
 from tfold.graph.capture import capture
 from tfold.loading import save_model
 from tfold.measure import available_runtimes, bench, run_tflite
 from tfold.passes.figures import figures
+from tfold.report import alphas_picture
 from tfold.report.drawing import check_matplotlib
 
 EPOCHS = {"base": 20, "alpha": 15, "post": 25}
@@ -102,7 +103,8 @@ def run(folder, say, seed=0, epochs=None):
     ratio = _measure(sides, paths, say)
     with whole(paths["report.txt"]) as temporary:
         temporary.write_text(str(result.report) + "\n", encoding="utf-8")
-    picture.draw(log.history, result.report, paths["alphas.png"])
+    before, after = result.report.before.depth, result.report.after.depth
+    alphas_picture.draw(log.history, paths["alphas.png"], f"α while training: depth {before} → {after}")
     files = {name: str(path) for name, path in paths.items()}
     return Outcome(sides["base"], sides["folded"], ratio, tfold.alphas(f_alpha), log.history, result.report, files)
 

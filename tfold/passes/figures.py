@@ -47,6 +47,34 @@ def depth(graph):
     return max((longest[ref.node] for ref in graph.outputs), default=0)
 
 
+def nonlinear_depth(graph):
+    """The number of linear maps on the longest path, where linear layers in a row count as one map.
+
+    It is what is left of the depth if everything between two non-linearities became one layer: the axis on which Layer
+    Folding (arXiv 2106.09309) measures a task's degree of non-linearity. A ResNet-20 has 20, with 10 of its activations
+    gone 10, whether or not it pays to merge what is then linear. A maximum pooling is a non-linearity too, and so is a
+    layer that tfold does not know; an activation behind the last linear layer separates nothing.
+    """
+    longest = {}  # (maps, if the path ends in a linear run), (maps, if it ends behind a non-linearity)
+    for node in graph:
+        run = max((longest[ref.node][0] for ref in node.inputs), default=-1)
+        behind = max((longest[ref.node][1] for ref in node.inputs), default=0)
+        if is_linear_layer(node) or _is_unknown_linear(node):
+            run, behind = max(run, behind + 1), -1
+        if _separates(node):
+            run, behind = -1, max(run, behind)
+        longest[node.name] = run, behind
+    return max((max(longest[ref.node]) for ref in graph.outputs), default=0)
+
+
+def _separates(node):
+    if node.op == "pool":
+        return node.attrs["kind"] == "max"
+    if node.op == "multiply":
+        return len(node.inputs) > 1
+    return node.op in ("activation", "alpha", "opaque")
+
+
 def is_linear_layer(node):
     """Whether a node counts in the depth: a linear one, unless it is a depthwise 1×1."""
     return node.op == "linear" and not (node.map.is_depthwise and node.map.is_diagonal)

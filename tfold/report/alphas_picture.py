@@ -4,13 +4,13 @@ import numpy as np
 from tfold.files import whole
 
 
-def draw(history, report, path, threshold=0.9):
+def draw(history, path, title, threshold=0.9):
     """Write a PNG with one line an α.
 
     Args:
         history: `AlphaLogger.history`.
-        report: the fold's `Report`, for the title.
         path: the file.
+        title: what is said above.
         threshold: τ, drawn as a dashed line.
     """
     import matplotlib
@@ -27,7 +27,7 @@ def draw(history, report, path, threshold=0.9):
     axes.text(epochs[-1], threshold, "τ: removed above ", ha="right", va="top", color="grey", fontsize=8)
     axes.set(
         xlabel="epoch", ylabel="α   (0: the activation, 1: linear)", ylim=(-0.03, 1.05), xlim=(epochs[0], epochs[-1]),
-        title=f"α while training: depth {report.before.depth} → {report.after.depth}",
+        title=title,
     )
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
     with whole(path) as temporary:

@@ -1,0 +1,171 @@
+"""Layer Folding's table 1: the residual networks and VGG on CIFAR-10, base and folded, trained alike.
+
+    python examples/cifar10.py --network resnet20                     # CIFAR-10 by keras.datasets
+    python examples/cifar10.py --network resnet20 --data cifar10.npz -o out --seeds 3
+    python examples/cifar10.py --quick
+
+For each seed: the base network from random weights; α trained with λ_c (none on the first activation of a ResNet); then,
+from the same α, post-folding in each way of `--post`:
+
+    settled              the network without those activations, batch norms and all; folded exactly at the end
+    settled+distill      the same, learning from the base network too
+    merged               as the authors do: everything is merged first, across zero padding too, and trained then
+    merged+distill
+
+and, to compare with, `--post base`: the base network trained on for as long as α- and post-training together, with the
+learning rates of these.
+
+(Layer Folding, arXiv 2106.09309, table 1.)
+"""
+import shutil
+from dataclasses import replace
+
+import common
+from common import data_of, mean_and_spread, run, say, write_results
+
+POST = ("settled", "settled+distill", "merged", "merged+distill", "base")
+NETWORKS = ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16", "vgg19")
+
+
+def main():
+    parser = common.parser(__doc__.splitlines()[0], "cifar10", "cifar10-runs")
+    parser.add_argument("--network", choices=NETWORKS, default="resnet20")
+    parser.add_argument("--epochs", type=int, default=60, help="of the base network")
+    parser.add_argument("--rate", type=float, default=0.1, help="learning rate of the base network")
+    parser.add_argument("--alpha-epochs", type=int, default=20, help="of pre-folding")
+    parser.add_argument("--alpha-rate", type=float, default=0.01)
+    parser.add_argument("--post-epochs", type=int, default=30, help="of post-folding")
+    parser.add_argument("--post-rate", type=float, default=0.02)
+    parser.add_argument("--merged-rate", type=float, default=0.002, help="where no batch norm is left")
+    parser.add_argument("--strength", type=float, default=0.25, help="λ_c")
+    parser.add_argument("--post", nargs="*", choices=POST, default=list(POST[:4]))
+    parser.add_argument("--distill", type=float, default=0.7, help="weight of the base network's outputs")
+    parser.add_argument("--temperature", type=float, default=4.0)
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.network, arguments.limit, arguments.weight_decay = "resnet8", 640, 0.0
+        arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
+
+    from tfold.recipe.base import train_base
+    from tfold.recipe.layer_folding import Recipe, layer_folding
+    from tfold.recipe.settings import Training
+
+    data = data_of(arguments, (32, 32, 3))
+    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
+    rows = []
+    for seed in range(arguments.seeds):
+        folder = arguments.output / f"{arguments.network}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        base, history = train_base(
+            lambda: network(arguments.network, data), data,
+            Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike), folder, say)
+        rows.append(base_row(arguments.network, seed, base, data, history))
+        say(f"base: {rows[-1]['test']:.2%} on the test images")
+        recipe = Recipe(
+            strength=arguments.strength, seed=seed, alpha_epochs=arguments.alpha_epochs,
+            alpha_rate=arguments.alpha_rate, post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, **alike,
+            skip=("relu_0",) if arguments.network.startswith("resnet") else ())
+        for post in arguments.post:
+            if post == "base":
+                continue
+            chosen = replace(recipe, distill=arguments.distill if "distill" in post else 0.0,
+                             temperature=arguments.temperature)
+            if post.startswith("merged"):
+                chosen = replace(chosen, post="folded", policy="always", border="approximate",
+                                 post_rate=arguments.merged_rate)
+            outcome = layer_folding(base, data, chosen, folder / post, say, prefolded_in=folder)
+            rows.append(folded_row(arguments.network, seed, post, outcome))
+            draw_alphas(outcome, folder / "alphas.png", arguments)
+            shutil.copy(folder / "alphas.png", arguments.output / f"{arguments.network}-{seed}-alphas.png")
+        if "base" in arguments.post:
+            rows.append(trained_on(base, data, recipe, folder, arguments.network, seed))
+    write_results(arguments.output, arguments, rows, COLUMNS, summary=summary(rows))
+    print(summary_text(rows))
+
+
+def network(name, data):
+    """An untrained network."""
+    from tfold.zoo import CifarResNet
+
+    if name.startswith("resnet"):
+        return CifarResNet(int(name.removeprefix("resnet")), data.classes, data.x_train.shape[1:])
+    from tfold.zoo import CifarVGG
+
+    return CifarVGG(int(name.removeprefix("vgg")), data.classes, data.x_train.shape[1:])
+
+
+def base_row(name, seed, base, data, history):
+    import tfold
+    from tfold.graph.capture import capture
+    from tfold.passes.figures import figures
+    from tfold.recipe.layer_folding import measure
+
+    cost = figures(capture(base))
+    validation, test = measure(base, data)
+    return {"network": name, "seed": seed, "what": "base", "depth": tfold.nonlinear_depth(base), "layers": cost.depth,
+            "macs": cost.macs, "validation": validation, "test": test, "history": history}
+
+
+def folded_row(name, seed, post, outcome):
+    alphas = list(outcome.alphas.values())
+    return {"network": name, "seed": seed, "what": post, "depth": outcome.depth, "layers": outcome.layers,
+            "macs": outcome.macs, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
+            "prefolded": outcome.accuracy["prefolded"], "fold": outcome.accuracy["fold"], "alphas": outcome.alphas,
+            "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history}
+
+
+def trained_on(base, data, recipe, folder, name, seed):
+    """The base network with as many epochs more as the folded one had: what training longer alone brings."""
+    from tfold.recipe.base import in_fewer_sweeps
+    from tfold.recipe.fitting import checkpoint_path, fit
+    from tfold.recipe.identity import digest
+    from tfold.recipe.precision import in_precision
+
+    model = in_fewer_sweeps(in_precision(base, recipe.precision))
+    training = replace(recipe.post_training(), epochs=recipe.alpha_epochs + recipe.post_epochs)
+    history = fit(model, data, training, checkpoint_path(folder, "trained_on"), {"base": digest(base)}, say,
+                  f"{name}, trained on")
+    return {**base_row(name, seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
+
+
+def draw_alphas(outcome, path, arguments):
+    from tfold.report import alphas_picture
+
+    history = [{"epoch": -1, "alphas": dict.fromkeys(outcome.alphas, 0.0)}]
+    for epoch, logs in enumerate(outcome.history["alpha"]):
+        history.append({"epoch": epoch, "alphas": {name: logs[f"alpha/{name}"] for name in outcome.alphas}})
+    title = f"{arguments.network}, λ_c {arguments.strength:g}: non-linear depth → {outcome.depth}"
+    alphas_picture.draw(history, path, title)
+
+
+COLUMNS = {
+    "network": lambda row: row["network"],
+    "seed": lambda row: str(row["seed"]),
+    "": lambda row: row["what"],
+    "non-linear depth": lambda row: str(row["depth"]),
+    "layers": lambda row: str(row["layers"]),
+    "MACs": lambda row: f"{row['macs'] / 1e6:.1f} M",
+    "test accuracy": lambda row: f"{row['test']:.2%}",
+    "validation": lambda row: f"{row['validation']:.2%}",
+    "α within 0.05 of 0 or 1": lambda row: f"{row['bimodal']:.0%}" if "bimodal" in row else "",
+}
+
+
+def summary(rows):
+    """What each way of post-folding costs in accuracy against the base of the same seed, in points."""
+    base = {row["seed"]: row["test"] for row in rows if row["what"] == "base"}
+    found = {}
+    for row in rows:
+        found.setdefault(row["what"], []).append(100 * (row["test"] - base[row["seed"]]))
+    return {what: {"points": points, "mean": sum(points) / len(points)} for what, points in found.items()}
+
+
+def summary_text(rows):
+    lines = [f"  {what:<20} {mean_and_spread(found['points'], '{:+.2f}')} points"
+             for what, found in summary(rows).items() if what != "base"]
+    return "\n".join(["test accuracy against the base network of the same seed:", *lines])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,89 @@
+"""What the examples share: their options, their lines of progress, and how their results are written."""
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from tfold.errors import TfoldError  # noqa: E402
+from tfold.files import whole  # noqa: E402
+from tfold.recipe.data import load_data  # noqa: E402
+
+START = time.monotonic()
+
+
+def parser(description, data, output, scale=(-1.0, 1.0)):
+    """An `ArgumentParser` with the options of every example."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--data", default=data, help="a data set of keras.datasets (downloaded), an .npz file with "
+                      "x_train, y_train, x_test, y_test, or a folder of images, a subfolder a class")
+    made.add_argument("--scale", type=_pair, default=scale, metavar="LOW,HIGH", help="what pixels 0 and 255 become")
+    made.add_argument("-o", "--output", type=Path, default=Path(output),
+                      help="folder of checkpoints and results; the same command goes on where it was cut off")
+    made.add_argument("--seeds", type=int, default=1, help="how many runs: seeds 0, 1, …")
+    made.add_argument("--precision", choices=["float32", "bfloat16"], default="float32",
+                      help="bfloat16 is faster where the processor has instructions for it")
+    made.add_argument("--limit", type=int, help="at most so many images to train on")
+    made.add_argument("--quick", action="store_true",
+                      help="a minute on a few images: shows the way, its figures mean nothing")
+    return made
+
+
+def data_of(arguments, size=None):
+    """The `Data` that the options name."""
+    return load_data(arguments.data, arguments.scale, limit=arguments.limit, size=size)
+
+
+def run(main):
+    """Run an example's `main`: what tfold says no to becomes one sentence and exit code 1."""
+    try:
+        main()
+    except TfoldError as error:
+        raise SystemExit(f"{error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from here") from None
+
+
+def say(text):
+    """A line of progress, with the minutes since the start."""
+    print(f"[{(time.monotonic() - START) / 60:6.1f} min] {text}", flush=True)
+
+
+def write_results(folder, arguments, rows, columns, **more):
+    """Write `results.json` and print the same as a table.
+
+    Args:
+        folder: of the results.
+        arguments: of the command, for the file.
+        rows: a dict each.
+        columns: heading → function of a row that gives the text.
+        **more: further entries of the file.
+    """
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
+    with whole(Path(folder) / "results.json") as temporary:
+        temporary.write_text(json.dumps({"version": 1, "settings": settings, "rows": rows, **more}, indent=1) + "\n",
+                             encoding="utf-8")
+    print(table(rows, columns), flush=True)
+
+
+def table(rows, columns):
+    """Rows as a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(text(row) for text in columns.values()) + " |" for row in rows])
+
+
+def mean_and_spread(values, form="{:.2f}"):
+    """ "83.10 ± 0.21 (3)": mean, standard deviation, how many; one value is given as it is."""
+    values = list(values)
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return form.format(mean)
+    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    return f"{form.format(mean)} ± {form.format(deviation)} ({len(values)})"
+
+
+def _pair(text):
+    low, high = (float(part) for part in text.split(","))
+    return low, high

@@ -1,0 +1,40 @@
+"""The base network: trained, or trained before."""
+from pathlib import Path
+
+import keras
+
+from tfold.loading import load_model, save_model
+from tfold.recipe.fitting import checkpoint_path, fit
+from tfold.recipe.precision import in_precision
+from tfold.training.restructure import in_fewer_sweeps, restore_batch_norm
+
+
+def train_base(build, data, training, folder, say, on_epoch=None):
+    """Train a network from random weights into `folder/base.keras`, or go on with it where it was cut off.
+
+    Args:
+        build: called without arguments: makes the untrained network. The seed is set before.
+        data: a `Data`.
+        training: a `Training`.
+        folder: an existing directory.
+        say: called with lines of progress.
+        on_epoch: called with (epoch, logs) after each epoch.
+
+    Returns:
+        (the trained `keras.Model`, in float32 and stock layers; its logs, a dict an epoch)
+
+    Example:
+
+    >>> base, history = train_base(lambda: CifarResNet(20), data, Training(40, 0.1), "out", print)
+    """
+    path = Path(folder) / "base.keras"
+    keras.utils.set_random_seed(training.seed)
+    network = build()
+    model = in_fewer_sweeps(in_precision(network, training.precision))
+    about = {"network": network.name, "data": data.source, "images": len(data.x_train)}
+    history = fit(model, data, training, checkpoint_path(folder, "base"), about, say, network.name, on_epoch=on_epoch)
+    base = in_precision(restore_batch_norm(model), "float32")
+    if not path.exists():
+        save_model(base, path)
+    return load_model(path), history
+

@@ -1,0 +1,212 @@
+"""Labelled images to train on, to choose by and to judge by, from wherever people have them.
+
+    load_data("cifar10")         keras.datasets, downloaded when asked for
+    load_data("photos.npz")      x_train, y_train, x_test, y_test, as numpy.savez writes them
+    load_data("photos/")         train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg alone
+
+What is chosen by accuracy (λ_c, when to stop) is chosen by the validation part, which is taken out of the training
+part; the test part only judges.
+"""
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfold.errors import BadInputError, TfoldError, one_line
+
+DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+PARTS = ("x_train", "y_train", "x_test", "y_test")
+SPLIT_SEED = 0  # of what is held back: the same images whatever a run's own seed
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Images and their classes in three parts.
+
+    Args:
+        source: where they come from, as messages say it.
+        x_train, x_validation, x_test: as they are stored, `(n, height, width, channels)` or of any other shape.
+        y_train, y_validation, y_test: class numbers, int32 `(n,)`.
+        classes: how many there are.
+        scale: what 0 and 255 become, or None: as they are.
+    """
+
+    source: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+    scale: tuple | None = None
+
+    def inputs(self, x):
+        """Stored images as a network takes them: float32, scaled.
+
+        Example:
+
+        >>> data.inputs(data.x_test[:2]).max()
+        1.0
+        """
+        x = np.asarray(x, "float32")
+        if self.scale is None:
+            return x
+        low, high = self.scale
+        return x * np.float32((high - low) / 255) + np.float32(low)
+
+
+def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize="stretch"):
+    """Load labelled images.
+
+    Args:
+        source: a name of `DATASETS`; the path of a .npz with `PARTS`; or a folder of images, a subfolder a class,
+            in `train` and `test` or without such parts (then every fifth image is for testing).
+        scale: `(low, high)`: what pixels 0 and 255 become, as the network was trained. None: they stay as they are.
+        validation: share of the training part that is held back to choose by: the same images at every call.
+        limit: at most so many images to train on (and a fifth as many to validate and to test by).
+        size: `(height, width, channels)` of a folder's images.
+        resize: "stretch" or "crop": how a folder's images get that size.
+
+    Returns:
+        `Data`.
+
+    Raises:
+        BadInputError: there is no such file, or it does not hold labelled images.
+        TfoldError: the data set has to be downloaded first, and cannot be.
+
+    Example:
+
+    >>> load_data("cifar10", scale=(-1, 1)).x_train.shape
+    (45000, 32, 32, 3)
+    """
+    if not 0 < validation < 1:
+        raise BadInputError(
+            f"validation is a share between 0 and 1. Received: validation={validation!r}. The default is 0.1."
+        )
+    path = Path(source)
+    if str(source) in DATASETS and not path.exists():
+        parts = _keras_dataset(str(source))
+    elif path.is_dir():
+        parts = _folder(path, size, resize)
+    else:
+        parts = _npz(path)
+    (x_train, y_train), (x_test, y_test) = _checked(*parts, source)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(x_train))
+    held_back = min(max(1, round(validation * len(x_train))), len(x_train) - 1)
+    choose, train = order[:held_back], np.sort(order[held_back:])
+    if limit is not None:
+        few = max(1, limit // 5)
+        train = np.sort(np.random.default_rng(SPLIT_SEED).permutation(train)[:limit])
+        choose, x_test, y_test = choose[:few], x_test[:few], y_test[:few]
+    classes = int(max(y_train.max(), y_test.max())) + 1
+    return Data(str(source), x_train[train], y_train[train], x_train[choose], y_train[choose], x_test, y_test, classes,
+                None if scale is None else tuple(float(number) for number in scale))
+
+
+def _keras_dataset(name):
+    import keras
+
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # urllib's, Keras' and the archive's
+        raise TfoldError(
+            f"The data set {name} is downloaded by keras.datasets. Received: {type(error).__name__}: {one_line(error)} "
+            "Connect to the network, or pass an .npz file with x_train, y_train, x_test and y_test, or a folder."
+        ) from error
+    return (x_train, y_train), (x_test, y_test)
+
+
+def _npz(path):
+    if not path.is_file():
+        raise BadInputError(
+            f"Data are {', '.join(DATASETS)}, an .npz file or a folder of images. Received: {path}, which is none of "
+            "these. Check the path."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise ValueError("it is a single array")
+            missing = [name for name in PARTS if name not in file.files]
+            if missing:
+                raise BadInputError(
+                    f"An .npz file of data holds {', '.join(PARTS)}. Received: {path} with "
+                    f"{', '.join(file.files) or 'nothing'}. Write it with numpy.savez(path, x_train=…, y_train=…, …)."
+                )
+            x_train, y_train, x_test, y_test = (file[name] for name in PARTS)
+    except BadInputError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise BadInputError(
+            f"An .npz file is as numpy.savez writes it, without Python objects. Received: {path}, which cannot be read "
+            f"({one_line(error)[:-1]}). Write it anew."
+        ) from error
+    return (x_train, y_train), (x_test, y_test)
+
+
+def _folder(folder, size, resize):
+    from tfold.tflite.image_folder import read_images
+    from tfold.tflite.samples import Input
+
+    if size is None or None in size:
+        raise BadInputError(
+            f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
+        )
+
+    def read(part):
+        images, labels = read_images(
+            part, [Input("image", tuple(size), "uint8")], None, np.random.default_rng(SPLIT_SEED), resize, (None, True))
+        if labels is None:
+            raise BadInputError(
+                f"A folder of labelled images has a subfolder for each class, two at least. Received: {part}, which "
+                "has not. Sort the images into subfolders."
+            )
+        return next(iter(images.values())), labels
+
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        names = [sorted(p.name for p in (folder / part).iterdir() if p.is_dir()) for part in ("train", "test")]
+        if names[0] != names[1]:
+            odd = sorted(set(names[0]) ^ set(names[1]))
+            raise BadInputError(
+                f"Both parts have the same classes. Received: {folder}, where {', '.join(odd)} is in one alone. "
+                "Make the subfolders of train and test the same."
+            )
+        return read(folder / "train"), read(folder / "test")
+    images, labels = read(folder)
+    test = np.arange(len(images)) % 5 == 0
+    return (images[~test], labels[~test]), (images[test], labels[test])
+
+
+def _checked(train, test, source):
+    parts = []
+    for name, (x, y) in (("train", train), ("test", test)):
+        x, y = np.asarray(x), np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim != 1 or not (np.issubdtype(y.dtype, np.integer) or np.array_equal(y, np.round(y))) or y.dtype == bool:
+            raise BadInputError(
+                f"Labels are class numbers, (n,) or (n, 1). Received: {source}, whose y_{name} is {y.dtype}{y.shape}. "
+                "Of one-hot labels take the argmax."
+            )
+        if x.ndim < 2 or len(x) != len(y) or len(x) < 2:
+            raise BadInputError(
+                f"There are as many images as labels, two at least. Received: {source} with x_{name} {x.shape} and "
+                f"y_{name} {y.shape}. Check how it was written."
+            )
+        if not (np.issubdtype(x.dtype, np.number) and not np.iscomplexobj(x)) or y.min() < 0:
+            raise BadInputError(
+                f"Images are numbers, and classes count from 0. Received: {source} with x_{name} of {x.dtype} and "
+                f"least label {y.min()}. Check how it was written."
+            )
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise BadInputError(
+                f"Images hold finite numbers. Received: {source}, whose x_{name} has NaN or infinity. Leave them out."
+            )
+        parts.append((x, y.astype("int32")))
+    if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
+        raise BadInputError(
+            f"Images to train and to test by have one shape. Received: {source} with {parts[0][0].shape[1:]} and "
+            f"{parts[1][0].shape[1:]}. Check how it was written."
+        )
+    return parts

@@ -1,0 +1,114 @@
+"""`fit` with what every training of a recipe needs: the optimizer, the images, a checkpoint, progress."""
+import time
+from pathlib import Path
+
+import keras
+
+from tfold.errors import TfoldError
+from tfold.recipe.batches import Batches
+from tfold.recipe.checkpoint import Checkpoint
+from tfold.recipe.scores import classification_loss
+
+EVALUATED_AT_ONCE = 500
+
+
+def fit(model, data, training, path, about, say, title, callbacks=(), on_epoch=None):
+    """Train a model, or go on with it where it was cut off.
+
+    Args:
+        model: an uncompiled classifier; it is trained.
+        data: a `Data`.
+        training: a `Training`.
+        path: of the checkpoint, which stays: a training that is done returns at once.
+        about: what else the training depends on, in the checkpoint's settings.
+        say: called with a line after each epoch.
+        title: of these lines.
+        callbacks: further ones; what they write into `logs` is in the history.
+        on_epoch: called with (epoch, logs) after each epoch, once its checkpoint is written; what it raises ends the
+            training and goes through.
+
+    Returns:
+        list: the logs, a dict an epoch.
+
+    Raises:
+        TfoldError: the loss is no number any more.
+    """
+    batches = Batches(data, training.batch, training.augment, training.seed)
+    model.compile(_optimizer(training, len(batches)), classification_loss(model), metrics=["accuracy"])
+    checkpoint = Checkpoint(path, {**training.to_json(), **about})
+    done = checkpoint.restore(model)
+    if done >= training.epochs:
+        return checkpoint.history
+    if done:
+        say(f"{title}: going on behind epoch {done} of {training.epochs}")
+    validation = (data.inputs(data.x_validation), data.y_validation)
+    last = [checkpoint, _Progress(title, training.epochs, say), _Asked(on_epoch)]
+    model.fit(batches, epochs=training.epochs, initial_epoch=done, verbose=0, validation_data=validation,
+              validation_batch_size=EVALUATED_AT_ONCE, callbacks=[batches.follow(), _Finite(title), *callbacks, *last])
+    return checkpoint.history
+
+
+def accuracy(model, x, y, data):
+    """Share of images that a classifier gets right."""
+    scores = model.predict(data.inputs(x), batch_size=EVALUATED_AT_ONCE, verbose=0)
+    return float((scores.argmax(axis=-1) == y).mean())
+
+
+def _optimizer(training, steps):
+    total = training.epochs * steps
+    warmup = int(training.warmup * total)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        training.rate / 20 if warmup else training.rate, max(1, total - warmup),
+        warmup_target=training.rate if warmup else None, warmup_steps=warmup)
+    optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=training.nesterov,
+                                     weight_decay=training.weight_decay or None)
+    if training.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["alpha", "gamma", "beta", "bias"])
+    return optimizer
+
+
+class _Finite(keras.callbacks.Callback):
+    """An error as soon as the loss is no number: training on would only cost time."""
+
+    def __init__(self, title):
+        super().__init__()
+        self.title = title
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if not loss < float("inf"):
+            raise TfoldError(
+                f"A loss stays a number. Received: {loss} in epoch {epoch + 1} of {self.title}: the training has "
+                "diverged. Take a lower learning rate, and another folder."
+            )
+
+
+class _Progress(keras.callbacks.Callback):
+    def __init__(self, title, epochs, say):
+        super().__init__()
+        self.title, self.epochs, self.say = title, epochs, say
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        text = f"{self.title}: epoch {epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}"
+        text += f"  accuracy {logs['accuracy']:.2%}  validation {logs['val_accuracy']:.2%}"
+        if "alpha/folded" in logs:
+            text += f"  α at 1: {logs['alpha/folded']:.0f}  mean α {logs['alpha/mean']:.3f}"
+        self.say(f"{text}  {time.perf_counter() - self.start:.0f} s")
+
+
+class _Asked(keras.callbacks.Callback):
+    def __init__(self, on_epoch):
+        super().__init__()
+        self.on_epoch = on_epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.on_epoch is not None:
+            self.on_epoch(epoch, dict(logs or {}))
+
+
+def checkpoint_path(folder, phase):
+    """Where the checkpoint of a phase lies."""
+    return Path(folder) / f"{phase}.checkpoint.npz"

@@ -1,0 +1,56 @@
+"""Whether a folder's run is the run that is asked for, and whether a network and images belong together."""
+import hashlib
+import json
+
+import keras
+import numpy as np
+
+from tfold.errors import BadInputError
+from tfold.graph.calls import check_graph_model
+
+
+def digest(model):
+    """What tells two networks apart: sha256 of structure and weights, 16 digits."""
+    total = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    for weight in model.weights:
+        total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return total.hexdigest()[:16]
+
+
+def differences(before, now):
+    """Sentences' parts on what differs between two settings, as JSON has them: "rate=0.1, now 0.01"."""
+    before, now = (json.loads(json.dumps(settings)) for settings in (before, now))
+    return [f"{key}={before.get(key)!r}, now {now.get(key)!r}" for key in {**before, **now}
+            if before.get(key) != now.get(key)]
+
+
+def check_same(before, now, where, way_out):
+    """Raise `BadInputError` with all differences if settings are not those that a file was made with."""
+    found = differences(before, now)
+    if found:
+        raise BadInputError(
+            f"A run goes on with the settings it began with. Received: {where}, begun with {'; '.join(found)}. "
+            f"{way_out}"
+        )
+
+
+def check_fits(model, data):
+    """Raise `BadInputError` unless a network takes these images and tells their classes."""
+    check_graph_model(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
+        raise BadInputError(
+            f"A recipe trains classifiers of one input and one output (batch, classes). Received: {model.name!r} with "
+            f"{len(model.inputs)} inputs and outputs of {[tuple(t.shape) for t in model.outputs]}. Call fit yourself."
+        )
+    wanted, shape = tuple(model.inputs[0].shape[1:]), data.x_train.shape[1:]
+    if len(wanted) != len(shape) or any(a is not None and a != b for a, b in zip(wanted, shape, strict=True)):
+        raise BadInputError(
+            f"Images have the shape that the network takes. Received: {data.source} with {shape}, and {model.name!r}, "
+            f"which takes {wanted}. Resize them."
+        )
+    classes = model.outputs[0].shape[-1]
+    if data.classes > classes:
+        raise BadInputError(
+            f"A network tells all classes apart. Received: {data.source} with {data.classes} classes, and "
+            f"{model.name!r} with {classes} outputs. Check the labels: they count from 0."
+        )

@@ -1,0 +1,151 @@
+"""How a network is trained and folded: every number that a result depends on, in one place."""
+import math
+from dataclasses import asdict, dataclass
+
+from tfold.alpha.penalty import AlphaPenalty
+from tfold.checks import check_threshold
+from tfold.errors import BadInputError
+from tfold.recipe.batches import AUGMENT
+from tfold.recipe.precision import POLICIES
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights are trained: SGD with momentum 0.9 and a learning rate that falls to zero as a cosine.
+
+    Args:
+        epochs: how long; at least 1.
+        rate: the largest learning rate.
+        batch: images at a time.
+        warmup: share of the training in which the rate rises from a twentieth to its largest.
+        weight_decay: what every weight loses a step, times the rate; batch norms, biases and α are spared.
+        nesterov: Nesterov's momentum.
+        augment: one of `tfold.recipe.batches.AUGMENT`.
+        precision: "float32" or "bfloat16".
+        seed: of the weights, the order of the images and their changes.
+    """
+
+    epochs: int = 20
+    rate: float = 0.01
+    batch: int = 128
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    augment: str = "none"
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        _at_least(1, epochs=self.epochs, batch=self.batch)
+        _numbers(rate=self.rate, weight_decay=self.weight_decay, warmup=self.warmup)
+        _one_of(AUGMENT, augment=self.augment)
+        _one_of(POLICIES, precision=self.precision)
+        if not 0 <= self.warmup < 1:
+            raise BadInputError(f"warmup is a share from 0 to below 1. Received: warmup={self.warmup!r}. Use 0.05.")
+
+    def to_json(self):
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Layer Folding's two trainings and the fold between them (arXiv 2106.09309, sec. 3 and 4).
+
+    The defaults are the authors' settings for CIFAR but for the epochs (100) and the learning rate (0.001 over these).
+
+    Args:
+        strength: λ_c. p: the penalty's exponent. threshold: τ.
+        seed: of the images' order and changes.
+        alpha_epochs, alpha_rate: of pre-folding, in which α is trained with the weights.
+        post_epochs, post_rate: of post-folding, without α. 0 epochs: none.
+        post: what is trained then: "settled", the network with its batch norms, which is folded at the end; or
+            "folded", the folded network itself, as the authors do. With border="approximate" only the second is right:
+            what the fold changes has to be learned afterwards.
+        batch, weight_decay, augment, precision: as in `Training`, for both.
+        warmup, ramp: epochs, of λ_c, as in `AlphaSchedule`.
+        skip, only, tie, padding: of `prefold`.
+        policy, border: of `fold`.
+        distill: weight of the base network's outputs in post-folding, 0…1. temperature: of these.
+
+    Example:
+
+    >>> Recipe(strength=0.25, alpha_epochs=20, post_epochs=20, skip=("relu_0",), distill=0.5)
+    """
+
+    strength: float = 0.25
+    p: float = 2.0
+    threshold: float = 0.9
+    seed: int = 0
+    alpha_epochs: int = 20
+    alpha_rate: float = 0.01
+    post_epochs: int = 20
+    post_rate: float = 0.01
+    post: str = "settled"
+    batch: int = 128
+    weight_decay: float = 0.0
+    augment: str = "none"
+    precision: str = "float32"
+    warmup: int = 0
+    ramp: int = 0
+    skip: tuple = ()
+    only: tuple = ()
+    tie: tuple = ()
+    padding: str = "keep"
+    policy: str = "latency"
+    border: str = "exact"
+    distill: float = 0.0
+    temperature: float = 4.0
+
+    def __post_init__(self):
+        AlphaPenalty(self.strength, self.p)
+        check_threshold(self.threshold)
+        _at_least(1, alpha_epochs=self.alpha_epochs, batch=self.batch)
+        _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp)
+        _numbers(alpha_rate=self.alpha_rate, post_rate=self.post_rate, weight_decay=self.weight_decay)
+        _one_of(("settled", "folded"), post=self.post)
+        _one_of(AUGMENT, augment=self.augment)
+        _one_of(POLICIES, precision=self.precision)
+        if not 0 <= self.distill <= 1:
+            raise BadInputError(f"distill is a weight from 0 to 1. Received: distill={self.distill!r}. Use 0.5.")
+        if self.border == "approximate" and self.post == "settled":
+            raise BadInputError(
+                'What border="approximate" changes is learned afterwards. Received: post="settled", which trains '
+                'before the fold. Use post="folded".'
+            )
+
+    def to_json(self):
+        return asdict(self)
+
+    def alpha_training(self):
+        """The `Training` of pre-folding."""
+        return self._training(self.alpha_epochs, self.alpha_rate)
+
+    def post_training(self):
+        """The `Training` of post-folding."""
+        return self._training(self.post_epochs, self.post_rate)
+
+    def _training(self, epochs, rate):
+        return Training(epochs, rate, self.batch, weight_decay=self.weight_decay, augment=self.augment,
+                        precision=self.precision, seed=self.seed)
+
+
+def _at_least(least, **values):
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise BadInputError(
+                f"{name} is a whole number from {least} on. Received: {name}={value!r}. Give such a one."
+            )
+
+
+def _numbers(**values):
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            raise BadInputError(
+                f"{name} is a number from 0 on. Received: {name}={value!r}. Leave it out for the default."
+            )
+
+
+def _one_of(words, **values):
+    for name, value in values.items():
+        if value not in words:
+            raise BadInputError(f"{name} is one of {', '.join(words)}. Received: {name}={value!r}. Use one of them.")
