@@ -61,7 +61,7 @@ def _optimizer(training, steps):
         training.rate / 20 if warmup else training.rate, max(1, total - warmup),
         warmup_target=training.rate if warmup else None, warmup_steps=warmup)
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=training.nesterov,
-                                     weight_decay=training.weight_decay or None)
+                                     weight_decay=training.weight_decay or None, clipnorm=training.clip)
     if training.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["alpha", "gamma", "beta", "bias"])
     return optimizer

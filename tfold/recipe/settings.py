@@ -23,6 +23,7 @@ class Training:
         augment: one of `tfold.recipe.batches.AUGMENT`.
         precision: "float32" or "bfloat16".
         seed: of the weights, the order of the images and their changes.
+        clip: the largest norm of each weight's gradient, or None.
     """
 
     epochs: int = 20
@@ -34,10 +35,12 @@ class Training:
     augment: str = "none"
     precision: str = "float32"
     seed: int = 0
+    clip: float | None = None
 
     def __post_init__(self):
         _at_least(1, epochs=self.epochs, batch=self.batch)
         _numbers(rate=self.rate, weight_decay=self.weight_decay, warmup=self.warmup)
+        _check_clip(self.clip)
         _one_of(AUGMENT, augment=self.augment)
         _one_of(POLICIES, precision=self.precision)
         if not 0 <= self.warmup < 1:
@@ -65,6 +68,8 @@ class Recipe:
         warmup, ramp: epochs, of λ_c, as in `AlphaSchedule`.
         skip, only, tie, padding: of `prefold`.
         policy, border: of `fold`.
+        clip: the largest norm of each weight's gradient, or None. Without batch norms, activations that go all at once
+            make outputs, and then gradients, so large that the training diverges.
         distill: weight of the base network's outputs in post-folding, 0…1. temperature: of these.
 
     Example:
@@ -95,6 +100,7 @@ class Recipe:
     border: str = "exact"
     distill: float = 0.0
     temperature: float = 4.0
+    clip: float | None = None
 
     def __post_init__(self):
         AlphaPenalty(self.strength, self.p)
@@ -102,6 +108,7 @@ class Recipe:
         _at_least(1, alpha_epochs=self.alpha_epochs, batch=self.batch)
         _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp)
         _numbers(alpha_rate=self.alpha_rate, post_rate=self.post_rate, weight_decay=self.weight_decay)
+        _check_clip(self.clip)
         _one_of(("settled", "folded"), post=self.post)
         _one_of(AUGMENT, augment=self.augment)
         _one_of(POLICIES, precision=self.precision)
@@ -126,7 +133,7 @@ class Recipe:
 
     def _training(self, epochs, rate):
         return Training(epochs, rate, self.batch, weight_decay=self.weight_decay, augment=self.augment,
-                        precision=self.precision, seed=self.seed)
+                        precision=self.precision, seed=self.seed, clip=self.clip)
 
 
 def _at_least(least, **values):
@@ -143,6 +150,11 @@ def _numbers(**values):
             raise BadInputError(
                 f"{name} is a number from 0 on. Received: {name}={value!r}. Leave it out for the default."
             )
+
+
+def _check_clip(clip):
+    if clip is not None:
+        _numbers(clip=clip)
 
 
 def _one_of(words, **values):

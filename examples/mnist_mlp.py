@@ -1,0 +1,142 @@
+"""EDNL, the effective degree of non-linearity, of MNIST: MLPs of depth 2 to 10, folded with many λ_c.
+
+    python examples/mnist_mlp.py                                      # MNIST by keras.datasets
+    python examples/mnist_mlp.py --data mnist.npz -o out --depths 2 4 6 --seeds 3 --strengths 0.01 0.1 1
+    python examples/mnist_mlp.py --quick
+
+Each network (256 channels, ReLU) is trained, then folded with each λ_c and seed: α is trained, the activations with
+α > 0.9 go, what is left is trained further, and linear layers in a row become one: for fully connected layers exactly,
+so accuracy before and after the merge is the same, and the results say by how much the outputs differ at most.
+
+The knee of accuracy over the depth that is left, for each starting depth by itself, is the claim that is tested:
+networks of any depth share it. (Layer Folding, arXiv 2106.09309, sec. 4.)
+"""
+import common
+from common import data_of, mean_and_spread, run, say, write_results
+
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def main():
+    parser = common.parser(__doc__.splitlines()[0], "mnist", "mnist-runs", scale=(0.0, 1.0))
+    parser.add_argument("--depths", type=int, nargs="+", default=list(range(2, 11)), help="of the base networks")
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--strengths", type=float, nargs="+", default=list(STRENGTHS), help="λ_c")
+    parser.add_argument("--epochs", type=int, default=8, help="of each base network")
+    parser.add_argument("--rate", type=float, default=0.05)
+    parser.add_argument("--alpha-epochs", type=int, default=4)
+    parser.add_argument("--alpha-rate", type=float, default=0.02)
+    parser.add_argument("--post-epochs", type=int, default=4)
+    parser.add_argument("--post-rate", type=float, default=0.02)
+    parser.add_argument("--tolerance", type=float, default=0.005, help="of the knee: what counts as no loss")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.limit, arguments.depths, arguments.strengths = 1000, [2, 4], [0.1, 3.0]
+        arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
+
+    from tfold.recipe.base import train_base
+    from tfold.recipe.layer_folding import Recipe, layer_folding, measure
+    from tfold.recipe.settings import Training
+    from tfold.zoo import MnistMLP
+
+    data = data_of(arguments, (28, 28, 1))
+    shape, rows = data.x_train.shape[1:], []
+    for seed in range(arguments.seeds):
+        for depth in arguments.depths:
+            folder = arguments.output / f"depth{depth}-seed{seed}"
+            folder.mkdir(parents=True, exist_ok=True)
+            base, _ = train_base(
+                lambda depth=depth: MnistMLP(depth, arguments.width, data.classes, shape), data,
+                Training(arguments.epochs, arguments.rate, precision=arguments.precision, seed=seed), folder, quiet)
+            validation, test = measure(base, data)
+            say(f"depth {depth}, seed {seed}: base {test:.2%}")
+            rows.append({"start": depth, "seed": seed, "strength": None, "depth": depth, "validation": validation,
+                         "test": test})
+            for strength in arguments.strengths:
+                recipe = Recipe(strength=strength, seed=seed, alpha_epochs=arguments.alpha_epochs,
+                                alpha_rate=arguments.alpha_rate, post_epochs=arguments.post_epochs,
+                                post_rate=arguments.post_rate, precision=arguments.precision, clip=1.0)
+                outcome = layer_folding(base, data, recipe, folder / f"strength{strength:g}", quiet)
+                rows.append(folded_row(depth, outcome))
+                say(f"depth {depth}, seed {seed}, λ_c {strength:g}: depth {outcome.depth}, {rows[-1]['test']:.2%}")
+    knees = {start: knee(rows, arguments.tolerance, start) for start in arguments.depths}
+    knees["all"] = knee(rows, arguments.tolerance)
+    left = by_depth(rows)
+    write_results(arguments.output, arguments, left, table_columns(left), trials=rows, knees=knees)
+    for start, found in knees.items():
+        what = "all networks together" if start == "all" else f"from depth {start}"
+        print(f"EDNL {what}: {found['depth'] if found['depth'] else 'none. ' + found['why_not']}  {found['how']}")
+    changed = max(abs(a - b) for row in rows if row["strength"] is not None
+                  for a, b in zip(row["before"], row["after"], strict=True))
+    print(f"largest change of accuracy by the merge: {100 * changed:.3f} points over {len(rows)} networks")
+    picture(rows, knees["all"], arguments.output / "accuracy-depth.png")
+
+
+def quiet(text):
+    """No line an epoch: there are hundreds of short trainings."""
+
+
+def folded_row(start, outcome):
+    fold = outcome.accuracy["fold"]
+    return {"start": start, "seed": outcome.seed, "strength": outcome.strength, "depth": outcome.depth,
+            "layers": outcome.layers, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
+            "before": fold["before"], "after": fold["after"], "alphas": outcome.alphas}
+
+
+def knee(rows, tolerance, start=None):
+    """EDNL of the folded networks that began with depth `start`; of all if None."""
+    from tfold.sweeps.knee import find_knee
+
+    chosen = [row for row in rows if start in (None, row["start"])]
+    return find_knee([row["depth"] for row in chosen], [row["test"] for row in chosen], tolerance).to_json()
+
+
+def by_depth(rows):
+    """For each starting depth, the accuracies at each depth that is left."""
+    starts = sorted({row["start"] for row in rows})
+    depths = sorted({row["depth"] for row in rows})
+
+    def at(start, depth):
+        return [row["test"] for row in rows if (row["start"], row["depth"]) == (start, depth)]
+
+    return [{"depth": depth, **{str(start): at(start, depth) for start in starts}} for depth in depths]
+
+
+def table_columns(rows):
+    starts = [key for key in rows[0] if key != "depth"]
+
+    def cell(start):
+        return lambda row: mean_and_spread([100 * accuracy for accuracy in row[start]]) if row[start] else ""
+
+    return {"depth left": lambda row: str(row["depth"]), **{f"from {start}": cell(start) for start in starts}}
+
+
+def picture(rows, found, path):
+    """Accuracy over the depth that is left, a colour for each starting depth."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from tfold.files import whole
+
+    starts = sorted({row["start"] for row in rows})
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    colours = matplotlib.colormaps["viridis"].resampled(len(starts)).colors
+    for offset, (start, colour) in enumerate(zip(starts, colours, strict=True)):
+        points = [(row["depth"], row["test"]) for row in rows if row["start"] == start]
+        shift = 0.5 * (offset / max(1, len(starts) - 1) - 0.5)  # side by side, for they lie on whole numbers
+        axes.plot([d + shift for d, _ in points], [100 * a for _, a in points], "o", color=colour, markersize=4,
+                  alpha=0.8, label=f"from depth {start}")
+    if found["depth"]:
+        axes.axvline(found["depth"], color="grey", linestyle="--", linewidth=1)
+        axes.annotate(f"EDNL {found['depth']}", (found["depth"], axes.get_ylim()[0]), (5, 5),
+                      textcoords="offset points", color="grey")
+    axes.set(xlabel="depth that is left (linear layers)", ylabel="test accuracy, %",
+             title="MLPs on MNIST, folded with many λ_c")
+    axes.legend(frameon=False, fontsize=8)
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+if __name__ == "__main__":
+    run(main)
