@@ -21,7 +21,7 @@ import shutil
 from dataclasses import replace
 
 import common
-from common import data_of, mean_and_spread, run, say, write_results
+from common import COLUMNS, base_row, data_of, draw_alphas, folded_row, run, say, summary, summary_text, write_results
 
 POST = ("settled", "settled+distill", "merged", "merged+distill", "base")
 NETWORKS = ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16", "vgg19")
@@ -76,7 +76,7 @@ def main():
                                  post_rate=arguments.merged_rate)
             outcome = layer_folding(base, data, chosen, folder / post, say, prefolded_in=folder)
             rows.append(folded_row(arguments.network, seed, post, outcome))
-            draw_alphas(outcome, folder / "alphas.png", arguments)
+            draw_alphas(outcome, folder / "alphas.png", arguments.network)
             shutil.copy(folder / "alphas.png", arguments.output / f"{arguments.network}-{seed}-alphas.png")
         if "base" in arguments.post:
             rows.append(trained_on(base, data, recipe, folder, arguments.network, seed))
@@ -95,26 +95,6 @@ def network(name, data):
     return CifarVGG(int(name.removeprefix("vgg")), data.classes, data.x_train.shape[1:])
 
 
-def base_row(name, seed, base, data, history):
-    import tfold
-    from tfold.graph.capture import capture
-    from tfold.passes.figures import figures
-    from tfold.recipe.layer_folding import measure
-
-    cost = figures(capture(base))
-    validation, test = measure(base, data)
-    return {"network": name, "seed": seed, "what": "base", "depth": tfold.nonlinear_depth(base), "layers": cost.depth,
-            "macs": cost.macs, "validation": validation, "test": test, "history": history}
-
-
-def folded_row(name, seed, post, outcome):
-    alphas = list(outcome.alphas.values())
-    return {"network": name, "seed": seed, "what": post, "depth": outcome.depth, "layers": outcome.layers,
-            "macs": outcome.macs, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
-            "prefolded": outcome.accuracy["prefolded"], "fold": outcome.accuracy["fold"], "alphas": outcome.alphas,
-            "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history}
-
-
 def trained_on(base, data, recipe, folder, name, seed):
     """The base network with as many epochs more as the folded one had: what training longer alone brings."""
     from tfold.recipe.base import in_fewer_sweeps
@@ -127,44 +107,6 @@ def trained_on(base, data, recipe, folder, name, seed):
     history = fit(model, data, training, checkpoint_path(folder, "trained_on"), {"base": digest(base)}, say,
                   f"{name}, trained on")
     return {**base_row(name, seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
-
-
-def draw_alphas(outcome, path, arguments):
-    from tfold.report import alphas_picture
-
-    history = [{"epoch": -1, "alphas": dict.fromkeys(outcome.alphas, 0.0)}]
-    for epoch, logs in enumerate(outcome.history["alpha"]):
-        history.append({"epoch": epoch, "alphas": {name: logs[f"alpha/{name}"] for name in outcome.alphas}})
-    title = f"{arguments.network}, λ_c {arguments.strength:g}: non-linear depth → {outcome.depth}"
-    alphas_picture.draw(history, path, title)
-
-
-COLUMNS = {
-    "network": lambda row: row["network"],
-    "seed": lambda row: str(row["seed"]),
-    "": lambda row: row["what"],
-    "non-linear depth": lambda row: str(row["depth"]),
-    "layers": lambda row: str(row["layers"]),
-    "MACs": lambda row: f"{row['macs'] / 1e6:.1f} M",
-    "test accuracy": lambda row: f"{row['test']:.2%}",
-    "validation": lambda row: f"{row['validation']:.2%}",
-    "α within 0.05 of 0 or 1": lambda row: f"{row['bimodal']:.0%}" if "bimodal" in row else "",
-}
-
-
-def summary(rows):
-    """What each way of post-folding costs in accuracy against the base of the same seed, in points."""
-    base = {row["seed"]: row["test"] for row in rows if row["what"] == "base"}
-    found = {}
-    for row in rows:
-        found.setdefault(row["what"], []).append(100 * (row["test"] - base[row["seed"]]))
-    return {what: {"points": points, "mean": sum(points) / len(points)} for what, points in found.items()}
-
-
-def summary_text(rows):
-    lines = [f"  {what:<20} {mean_and_spread(found['points'], '{:+.2f}')} points"
-             for what, found in summary(rows).items() if what != "base"]
-    return "\n".join(["test accuracy against the base network of the same seed:", *lines])
 
 
 if __name__ == "__main__":

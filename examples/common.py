@@ -84,6 +84,69 @@ def mean_and_spread(values, form="{:.2f}"):
     return f"{form.format(mean)} ± {form.format(deviation)} ({len(values)})"
 
 
+def base_row(name, seed, base, data, history):
+    """A base network as a row of the results."""
+    import tfold
+    from tfold.graph.capture import capture
+    from tfold.passes.figures import figures
+    from tfold.recipe.layer_folding import measure
+
+    cost = figures(capture(base))
+    validation, test = measure(base, data)
+    return {"network": name, "seed": seed, "what": "base", "depth": tfold.nonlinear_depth(base), "layers": cost.depth,
+            "macs": cost.macs, "validation": validation, "test": test, "history": history}
+
+
+def folded_row(name, seed, post, outcome):
+    """A folded network as a row of the results."""
+    alphas = list(outcome.alphas.values())
+    return {"network": name, "seed": seed, "what": post, "depth": outcome.depth, "layers": outcome.layers,
+            "macs": outcome.macs, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
+            "prefolded": outcome.accuracy["prefolded"], "fold": outcome.accuracy["fold"], "alphas": outcome.alphas,
+            "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history}
+
+
+def draw_alphas(outcome, path, name):
+    """Each α over the epochs of pre-folding, as a PNG."""
+    from tfold.report import alphas_picture
+
+    history = [{"epoch": -1, "alphas": dict.fromkeys(outcome.alphas, 0.0)}]
+    for epoch, logs in enumerate(outcome.history["alpha"]):
+        history.append({"epoch": epoch, "alphas": {name: logs[f"alpha/{name}"] for name in outcome.alphas}})
+    title = f"{name}, λ_c {outcome.strength:g}: non-linear depth → {outcome.depth}"
+    alphas_picture.draw(history, path, title)
+
+
+# heading → text of a row of `base_row` or `folded_row`
+COLUMNS = {
+    "network": lambda row: row["network"],
+    "seed": lambda row: str(row["seed"]),
+    "": lambda row: row["what"],
+    "non-linear depth": lambda row: str(row["depth"]),
+    "layers": lambda row: str(row["layers"]),
+    "MACs": lambda row: f"{row['macs'] / 1e6:.1f} M",
+    "test accuracy": lambda row: f"{row['test']:.2%}",
+    "validation": lambda row: f"{row['validation']:.2%}",
+    "α within 0.05 of 0 or 1": lambda row: f"{row['bimodal']:.0%}" if "bimodal" in row else "",
+}
+
+
+def summary(rows):
+    """What each way of post-folding costs in accuracy against the base of the same seed, in points."""
+    base = {row["seed"]: row["test"] for row in rows if row["what"] == "base"}
+    found = {}
+    for row in rows:
+        found.setdefault(row["what"], []).append(100 * (row["test"] - base[row["seed"]]))
+    return {what: {"points": points, "mean": sum(points) / len(points)} for what, points in found.items()}
+
+
+def summary_text(rows):
+    """The same as lines."""
+    lines = [f"  {what:<20} {mean_and_spread(found['points'], '{:+.2f}')} points"
+             for what, found in summary(rows).items() if what != "base"]
+    return "\n".join(["test accuracy against the base network of the same seed:", *lines])
+
+
 def _pair(text):
     low, high = (float(part) for part in text.split(","))
     return low, high

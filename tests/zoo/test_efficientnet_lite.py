@@ -148,7 +148,7 @@ def test_weights_from_a_file(small, tmp_path):
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"weights": "imagenet"}, 'weights="imagenet". Train from weights=None'),
+    ({"weights": "ImageNet"}, """None, "imagenet" or a file or a checkpoint .* Received: weights='ImageNet'"""),
     ({"weights": "no/such/file.weights.h5"}, "Received: weights='no/such/file.weights.h5'"),
     ({"weights": 3}, "weights=3"),
     ({"pooling": "average", "include_top": False}, "pooling='average'"),

@@ -125,9 +125,9 @@ def _npz(path):
             "these. Check the path."
         )
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive, or is cut off")
         with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("it is a single array")
             missing = [name for name in PARTS if name not in file.files]
             if missing:
                 raise BadInputError(

@@ -89,11 +89,6 @@ def join(coordinator=None, processes=1, process=0, timeout=120):
 
 def check(coordinator, processes, process):
     """Raise `BadInputError` for what `join` would refuse, before anything is waited for."""
-    if keras.backend.backend() != "jax":
-        raise BadInputError(
-            f"Several processes train on Keras' JAX backend. Received: backend {keras.backend.backend()!r}. "
-            "Install jax (pip install jax) and set KERAS_BACKEND=jax in front of the command."
-        )
     if processes < 1 or not 0 <= process < processes:
         raise BadInputError(
             f"Processes are numbered from 0. Received: process {process} of {processes}. "
@@ -103,6 +98,11 @@ def check(coordinator, processes, process):
         raise BadInputError(
             f"The coordinator is process 0's host and a free port there. Received: {coordinator!r}. "
             "Write it as host0:1234."
+        )
+    if keras.backend.backend() != "jax":
+        raise BadInputError(
+            f"Several processes train on Keras' JAX backend. Received: backend {keras.backend.backend()!r}. "
+            "Install jax (pip install jax) and set KERAS_BACKEND=jax in front of the command."
         )
 
 
@@ -153,7 +153,9 @@ class Slices(keras.utils.PyDataset):
     def __init__(self, x, y, batch, seed=0, process=None, processes=None):
         super().__init__()
         if process is None or processes is None:
-            process, processes = keras.distribution.process_id(), keras.distribution.num_processes()
+            import jax
+
+            process, processes = jax.process_index(), jax.process_count()
         check_batch(batch, processes, "processes")
         if not batch <= len(x) == len(y):
             raise BadInputError(
@@ -169,7 +171,7 @@ class Slices(keras.utils.PyDataset):
         return len(self.x) // self.batch
 
     def __getitem__(self, index):
-        # Sorted, for a file that is read in place; before it is divided, as dropout goes by an image's place in the batch.
+        # Sorted for a file that is read in place; before dividing, as dropout goes by an image's place in the batch.
         rows = np.sort(self.order[index * self.batch:(index + 1) * self.batch])[self.rows]
         return np.asarray(self.x[rows]), np.asarray(self.y[rows])
 

@@ -43,7 +43,8 @@ def fit(model, data, training, path, about, say, title, callbacks=(), on_epoch=N
         say(f"{title}: going on behind epoch {done} of {training.epochs}")
     validation = (data.inputs(data.x_validation), data.y_validation)
     last = [checkpoint, _Progress(title, training.epochs, say), _Asked(on_epoch)]
-    model.fit(batches, epochs=training.epochs, initial_epoch=done, verbose=0, validation_data=validation,
+    # Not to be shuffled once more: by a generator of its own, `fit` would give a resumed training another order.
+    model.fit(batches, shuffle=False, epochs=training.epochs, initial_epoch=done, verbose=0, validation_data=validation,
               validation_batch_size=EVALUATED_AT_ONCE, callbacks=[batches.follow(), _Finite(title), *callbacks, *last])
     return checkpoint.history
 

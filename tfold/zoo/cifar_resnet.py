@@ -9,13 +9,16 @@ import keras
 from keras import layers
 
 from tfold.errors import BadInputError
+from tfold.zoo.arguments import check_classes, check_whole
 
 
 def CifarResNet(depth=20, classes=10, input_shape=(32, 32, 3), name=None):
     """Return a residual network for small images.
 
     Its activations are called `relu_0` (the first, which Layer Folding leaves alone) and `stage<i>_block<j>_relu1`,
-    `…_relu2`. Convolutions have no bias; padding is explicit, one pixel on each side, also at stride 2.
+    `…_relu2`. Convolutions have no bias; padding is explicit, one pixel on each side, also at stride 2. Where the
+    paper's shortcuts drop pixels and add channels of zeros (its option A), these have a convolution (option B): 2,752
+    parameters more than in its table 6, at every depth.
 
     Args:
         depth: 6·n + 2: 20, 32, 44, 56, 110.
@@ -27,13 +30,15 @@ def CifarResNet(depth=20, classes=10, input_shape=(32, 32, 3), name=None):
         An uncompiled `keras.Model` with random weights.
 
     Raises:
-        BadInputError: no n gives this depth.
+        BadInputError: no n gives this depth, or there is no such number of classes.
 
     Example:
 
     >>> CifarResNet(20).count_params()
     274042
     """
+    check_whole("depth", depth, "The paper has 20, 32, 44, 56, 110.")
+    check_classes(classes)
     if depth < 8 or (depth - 2) % 6:
         raise BadInputError(f"depth is 6·n + 2: 20, 32, 44, 56, 110. Received: depth={depth!r}")
     x = keras.Input(input_shape, name="image")

@@ -8,17 +8,22 @@
 It is EfficientNet without squeeze-and-excitation and with ReLU6 for swish; and what is scaled up is neither the stem
 nor the top, nor how often the first and the last block are repeated. Layers are named as in
 keras.applications.EfficientNetB0. Unlike there, convolutions of stride 2 have "same" padding, as in the original. The
-authors' table has more MACs (407, 631, 899, 1440, 2640 M), for it counts what batch norms compute in training too.
+authors' table has more MACs (407, 631, 899, 1440, 2640 M), for it counts what batch norms compute in training too:
+three for each of their values.
 
 Source: github.com/tensorflow/tpu, models/official/efficientnet/lite; Tan and Le, arXiv 1905.11946.
 """
-import os
 from math import ceil
 
 import keras
 from keras import layers
 
-from tfold.errors import BadInputError, one_line
+from tfold.zoo.archive import is_checkpoint
+from tfold.zoo.arguments import activation_function, check_classes, check_pooling, image_input
+from tfold.zoo.checkpoint import load_checkpoint
+from tfold.zoo.download import download
+from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
+from tfold.zoo.weights import IMAGENET, check_weights, load_file
 
 # channels, repeats, window, stride, expansion
 BLOCKS = (
@@ -32,23 +37,26 @@ BLOCKS = (
 )
 STEM, TOP = 32, 1280
 DROP_CONNECT = 0.2
-SMALLEST = 32
+URL = "https://storage.googleapis.com/cloud-tpu-checkpoints/efficientnet/lite/"
 
 
 def _variant(number, width, depth, size, dropout, parameters, macs):
     def network(include_top=True, weights=None, input_tensor=None, input_shape=None, pooling=None, classes=1000,
                 classifier_activation="softmax", include_preprocessing=True, name=f"efficientnet-lite{number}"):
-        image = _image(input_tensor, input_shape, size, include_top)
-        _check(weights, pooling, classes)
+        image = image_input(input_tensor, input_shape, size, include_top)
+        check_pooling(pooling)
+        check_classes(classes)
+        check_weights(weights, (IMAGENET,), checkpoints=True)
+        if weights == IMAGENET:
+            weights = download(f"efficientnet-lite{number}.tar.gz", URL)
         x = layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(image) if include_preprocessing else image
         x = _features(x, width, depth)
-        if include_top:
-            x = _top(x, dropout, classes, classifier_activation)
-        elif pooling:
-            pool = layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D
-            x = pool(name=f"{pooling}_pool")(x)
+        x = _top(x, dropout, classes, classifier_activation) if include_top else pooled(x, pooling)
         inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-        return _with_weights(keras.Model(inputs, x, name=name), weights)
+        model = keras.Model(inputs, x, name=name)
+        if weights is not None:
+            (load_checkpoint if is_checkpoint(weights) else load_file)(model, weights)
+        return model
 
     network.__name__ = network.__qualname__ = f"EfficientNetLite{number}"
     network.__doc__ = _DOCUMENTATION.format(number=number, size=size, parameters=parameters, macs=macs)
@@ -59,8 +67,9 @@ _DOCUMENTATION = """Return an EfficientNet-lite{number}: {parameters} M paramete
 
     Args:
         include_top: with the global average, dropout and the classifier.
-        weights: None for random ones, or the path of a weights file (`model.save_weights`) of this network. There are
-            no "imagenet" weights to download for Keras.
+        weights: None for random ones; "imagenet" to download the authors' checkpoint; or a path: a weights file of this
+            network (`model.save_weights`), or a checkpoint in the authors' format, by its prefix, its folder or its
+            .tar.gz. With other than 1000 classes the classifier of an ImageNet checkpoint is left out.
         input_tensor: a Keras tensor to put the network on.
         input_shape: `({size}, {size}, 3)` by default; `(None, None, 3)` without the top. At least 32 pixels.
         pooling: of the features without the top: None, "avg" or "max". Ignored with it.
@@ -74,7 +83,8 @@ _DOCUMENTATION = """Return an EfficientNet-lite{number}: {parameters} M paramete
         An uncompiled `keras.Model`.
 
     Raises:
-        BadInputError: an argument is out of range, or the weights are missing or of another network.
+        BadInputError: an argument is out of range, or the weights are missing, damaged or of another network.
+        TfoldError: the weights could not be downloaded.
 
     Example:
 
@@ -94,20 +104,13 @@ def _features(x, width, depth):
         for j in range(repeats[i]):
             drop = DROP_CONNECT * position / sum(repeats)
             name = f"block{i + 1}{chr(ord('a') + j)}_"
-            x = _block(x, _scaled(channels, width), window, 1 if j else strides, expansion, drop, name)
+            x = _block(x, divisible_by_8(channels * width), window, 1 if j else strides, expansion, drop, name)
             position += 1
     return _activated(_convolution(x, TOP, 1, 1, "top_conv"), "top_bn", "top_activation")
 
 
-def _scaled(channels, width):
-    """A multiple of 8, never less than 90 % of what was asked for."""
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * exact else rounded
-
-
 def _block(x, channels, window, strides, expansion, drop, name):
-    before, y = x.shape[_channel_axis()], x
+    before, y = x.shape[channel_axis()], x
     if expansion > 1:
         y = _convolution(y, before * expansion, 1, 1, f"{name}expand_conv")
         y = _activated(y, f"{name}expand_bn", f"{name}expand_activation")
@@ -123,14 +126,8 @@ def _block(x, channels, window, strides, expansion, drop, name):
 
 
 def _top(x, dropout, classes, activation):
-    x = layers.Dropout(dropout, name="top_dropout")(layers.GlobalAveragePooling2D(name="avg_pool")(x))
-    try:
-        activation = keras.activations.get(activation)
-    except (ValueError, TypeError) as error:
-        raise BadInputError(
-            f"classifier_activation is an activation of Keras. Received: classifier_activation={activation!r}. "
-            'The usual ones are "softmax" and None, for logits.'
-        ) from error
+    x = layers.Dropout(dropout, name="top_dropout")(pooled(x, "avg"))
+    activation = activation_function("classifier_activation", activation)
     uniform = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
     return layers.Dense(classes, activation=activation, kernel_initializer=uniform, name="predictions")(x)
 
@@ -145,83 +142,11 @@ def _activated(x, bn, activation):
 
 
 def _normalized(x, name):
-    return layers.BatchNormalization(_channel_axis(), momentum=0.99, epsilon=1e-3, name=name)(x)
-
-
-def _channel_axis():
-    return 1 if keras.backend.image_data_format() == "channels_first" else -1
+    return layers.BatchNormalization(channel_axis(), momentum=0.99, epsilon=1e-3, name=name)(x)
 
 
 def _normal():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-
-
-def _image(tensor, shape, size, include_top):
-    """The network's input: the given tensor, or a new one of the given shape."""
-    first = _channel_axis() == 1
-    if tensor is not None:
-        if not keras.utils.is_keras_tensor(tensor):
-            raise BadInputError(
-                f"input_tensor is a Keras tensor. Received: input_tensor of type {type(tensor).__name__}. "
-                "Make one with keras.Input, or call the model on it."
-            )
-        if shape is not None and tuple(shape) != tuple(tensor.shape[1:]):
-            raise BadInputError(
-                f"input_shape is that of input_tensor. Received: input_shape={shape} and a tensor of shape "
-                f"{tuple(tensor.shape)}. Leave input_shape out."
-            )
-        shape = tensor.shape[1:]
-    elif shape is None:
-        side = size if include_top else None
-        shape = (3, side, side) if first else (side, side, 3)
-    order = "(channels, height, width)" if first else "(height, width, channels)"
-    numbers = isinstance(shape, (tuple, list)) and all(n is None or (isinstance(n, int) and n > 0) for n in shape)
-    if not numbers or len(shape) != 3 or shape[0 if first else 2] is None:
-        raise BadInputError(
-            f"input_shape is {order}. Received: input_shape={shape!r}. Leave it out for {size}×{size} pixels."
-        )
-    sides = tuple(shape[1:] if first else shape[:2])
-    if any(side is not None and side < SMALLEST for side in sides):
-        raise BadInputError(
-            f"Images have {SMALLEST}×{SMALLEST} pixels at least. Received: input_shape={tuple(shape)}. Enlarge them."
-        )
-    if include_top and None in sides:
-        raise BadInputError(
-            f"With the top the input has a fixed size. Received: input_shape={tuple(shape)}. Give the size, or "
-            "include_top=False."
-        )
-    return keras.Input(tuple(shape)) if tensor is None else tensor
-
-
-def _check(weights, pooling, classes):
-    if pooling not in (None, "avg", "max"):
-        raise BadInputError(f'pooling is None, "avg" or "max". Received: pooling={pooling!r}. The default is None.')
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-        raise BadInputError(f"classes is a whole number from 1 on. Received: classes={classes!r}. ImageNet has 1000.")
-    if weights == "imagenet":
-        raise BadInputError(
-            "weights is None or a file: there are no ImageNet weights of EfficientNet-lite to download for Keras. "
-            'Received: weights="imagenet". Train from weights=None, or pass a file that model.save_weights wrote.'
-        )
-    if weights is not None and (not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(weights)):
-        raise BadInputError(
-            f"weights is None or a file that exists. Received: weights={weights!r}. Check the path."
-        )
-
-
-def _with_weights(model, path):
-    if path is not None:
-        try:
-            model.load_weights(path)
-        except Exception as error:  # Keras and h5py raise many kinds for what does not fit
-            example = str(error).rpartition("Example error message for object ")[2]
-            example = example.partition("List of objects")[0].partition("Target variable")[0]
-            raise BadInputError(
-                f"A weights file is of this very network. Received: {os.fspath(path)} for {model.name!r}, which does "
-                f"not fit: {one_line(example)} Pass what model.save_weights wrote, with the same include_top and "
-                "classes."
-            ) from error
-    return model
 
 
 EfficientNetLite0 = _variant(0, 1.0, 1.0, 224, 0.2, "4.7", "385 M")

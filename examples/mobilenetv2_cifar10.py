@@ -1,0 +1,89 @@
+"""MobileNetV2 on 32×32 images: blocks folded by α, and what that is worth in a .tflite file.
+
+    python examples/mobilenetv2_cifar10.py                            # CIFAR-10 by keras.datasets
+    python examples/mobilenetv2_cifar10.py --data cifar10.npz --width 1.0 --strengths 0.1 0.3 1 -o out
+    python examples/mobilenetv2_cifar10.py --quick
+
+One activation of an inverted residual alone saves nothing, so those of a block share one α. For each λ_c: α is trained,
+the blocks whose α goes to 1 become one 3×3 convolution each where that is cheaper, the network is trained further with
+the base network as its teacher, folded, exported, and measured beside the base in turns.
+"""
+import common
+from common import COLUMNS, base_row, data_of, draw_alphas, folded_row, run, say, summary, summary_text, write_results
+
+
+def main():
+    parser = common.parser(__doc__.splitlines()[0], "cifar10", "mobilenetv2-runs")
+    parser.add_argument("--width", type=float, default=0.5, help="of the network")
+    parser.add_argument("--epochs", type=int, default=40, help="of the base network")
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--alpha-epochs", type=int, default=12)
+    parser.add_argument("--alpha-rate", type=float, default=0.01)
+    parser.add_argument("--post-epochs", type=int, default=20)
+    parser.add_argument("--post-rate", type=float, default=0.02)
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0.25], help="λ_c, one folded network each")
+    parser.add_argument("--distill", type=float, default=0.7, help="weight of the base network's outputs")
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the latency measurement")
+    parser.add_argument("--runtime", default="all", help="litert, tflite-runtime or all that are installed")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.width, arguments.limit, arguments.weight_decay = 0.1, 256, 0.0
+        arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
+        arguments.threads, arguments.strengths = [1], [100.0]
+
+    import tfold
+    from tfold.recipe.base import train_base
+    from tfold.recipe.layer_folding import Recipe, layer_folding
+    from tfold.recipe.settings import Training
+    from tfold.zoo import MobileNetV2
+    from tfold.zoo.blocks import inverted_residual_activations
+
+    data = data_of(arguments, (32, 32, 3))
+    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
+    rows, name = [], f"mobilenetv2-{arguments.width:g}"
+    for seed in range(arguments.seeds):
+        folder = arguments.output / f"{name}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        base, history = train_base(
+            lambda: MobileNetV2(arguments.width, data.x_train.shape[1:], data.classes, small_images=True,
+                                classifier_activation=None), data,
+            Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike), folder, say)
+        rows.append(base_row(name, seed, base, data, history))
+        say(f"base: {rows[-1]['test']:.2%} on the test images")
+        tfold.export(base, folder / "base.tflite", force=True)
+        blocks = inverted_residual_activations(base)
+        for strength in arguments.strengths:
+            recipe = Recipe(
+                strength=strength, seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
+                post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, distill=arguments.distill, **alike,
+                only=tuple(sum(blocks, [])), tie=tuple(tuple(block) for block in blocks if len(block) > 1))
+            part = folder / f"strength{strength:g}"
+            outcome = layer_folding(base, data, recipe, part, say)
+            draw_alphas(outcome, arguments.output / f"{name}-{seed}-{strength:g}-alphas.png", name)
+            tfold.export(outcome.folded, part / "folded.tflite", force=True)
+            gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
+            rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome), "blocks": gone,
+                         "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments)})
+            say(f"blocks {gone} folded")
+    write_results(arguments.output, arguments, rows, {**COLUMNS, **LATENCY}, summary=summary(rows))
+    print(summary_text(rows))
+
+
+def ratios(base, folded, arguments):
+    """folded ÷ base of each runtime and number of threads, with its 95 % interval."""
+    import tfold
+
+    found = tfold.bench([base, folded], arguments.runtime, arguments.threads)
+    return {f"{runtime}, {count} threads": [r.value, r.low, r.high] for (runtime, count), r in found.ratios.items()}
+
+
+LATENCY = {
+    "blocks": lambda row: " ".join(str(block) for block in row.get("blocks", ())),
+    "latency ÷ base": lambda row: "; ".join(
+        f"{place} {value:.2f} [{low:.2f}, {high:.2f}]" for place, (value, low, high) in row.get("ratios", {}).items()),
+}
+
+
+if __name__ == "__main__":
+    run(main)
