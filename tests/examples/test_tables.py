@@ -1,0 +1,80 @@
+"""The quick mode of each example that makes a table, as a user runs it: files, rows, and going on."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("images")
+    for name, shape in (("cifar", (32, 32, 3)), ("mnist", (28, 28))):
+        x, y = rng.integers(0, 256, (400, *shape)).astype("uint8"), np.arange(400) % 10
+        np.savez(folder / f"{name}.npz", x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:])
+    return folder
+
+
+def run(script, *arguments, cwd, code=0):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, str(EXAMPLES / script), *map(str, arguments)], capture_output=True, text=True,
+                          cwd=cwd, env=environment, timeout=300)
+    assert done.returncode == code, done.stdout[-1000:] + done.stderr[-3000:]
+    return done
+
+
+def results(folder):
+    found = json.loads((folder / "results.json").read_text())
+    assert found["version"] == 1 and found["settings"]["quick"] is True
+    return found
+
+
+def test_cifar10_and_going_on(images, tmp_path):
+    command = ("cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--post", "merged+distill",
+               "base")
+    first = run(*command, cwd=tmp_path)
+    found = results(tmp_path / "out")
+    assert [row["what"] for row in found["rows"]] == ["base", "merged+distill", "base, trained on"]
+    assert found["rows"][0]["depth"] == 8 and 0 <= found["rows"][1]["bimodal"] <= 1
+    assert set(found["rows"][1]["alphas"]) == {f"stage{i}_block1_relu{j}" for i in (1, 2, 3) for j in (1, 2)}
+    assert "test accuracy against the base" in first.stdout and "| resnet8 | 0 | merged+distill |" in first.stdout
+    assert (tmp_path / "out" / "resnet8-0-alphas.png").read_bytes().startswith(b"\x89PNG")
+    again = run(*command, cwd=tmp_path)
+    assert "epoch 1/1" in first.stdout and "epoch 1/1" not in again.stdout
+    assert results(tmp_path / "out") == found
+
+
+def test_mnist_mlp(images, tmp_path):
+    done = run("mnist_mlp.py", "--quick", "--data", images / "mnist.npz", "-o", "out", cwd=tmp_path)
+    found = results(tmp_path / "out")
+    assert {(row["start"], row["strength"]) for row in found["trials"]} == {
+        (start, strength) for start in (2, 4) for strength in (None, 0.1, 3.0)}
+    assert all(row["before"] == row["after"] for row in found["trials"] if row["strength"] is not None)
+    assert "largest change of accuracy by the merge: 0.000 points" in done.stdout and "EDNL from depth 4: none" in done.stdout
+    assert (tmp_path / "out" / "accuracy-depth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mobilenetv2(images, tmp_path):
+    run("mobilenetv2_cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert", cwd=tmp_path)
+    base, folded = results(tmp_path / "out")["rows"]
+    assert base["depth"] == 36 and len(folded["alphas"]) == 17
+    [ratio] = folded["ratios"].values()
+    assert ratio[1] <= ratio[0] <= ratio[2]
+
+
+def test_table2(tmp_path):
+    done = run("table2_latency.py", "--quick", "-o", "out", cwd=tmp_path)
+    [row] = results(tmp_path / "out")["rows"]
+    assert row["blocks"] == [2, 4] and row["depth"] == [53, 49] and 0.9 < row["macs"][1] / row["macs"][0] < 1
+    assert "−21 %, −4 %" in done.stdout
+
+
+def test_what_is_no_data_set_is_one_sentence(tmp_path):
+    done = run("cifar10.py", "--data", "nothing.npz", cwd=tmp_path, code=1)
+    assert done.stderr.strip().splitlines()[-1].startswith("Data are mnist") and "Traceback" not in done.stderr
