@@ -23,8 +23,8 @@ def images(tmp_path_factory):
 
 def run(script, *arguments, cwd, code=0):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, str(EXAMPLES / script), *map(str, arguments)], capture_output=True, text=True,
-                          cwd=cwd, env=environment, timeout=300)
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
     assert done.returncode == code, done.stdout[-1000:] + done.stderr[-3000:]
     return done
 
@@ -56,12 +56,14 @@ def test_mnist_mlp(images, tmp_path):
     assert {(row["start"], row["strength"]) for row in found["trials"]} == {
         (start, strength) for start in (2, 4) for strength in (None, 0.1, 3.0)}
     assert all(row["before"] == row["after"] for row in found["trials"] if row["strength"] is not None)
-    assert "largest change of accuracy by the merge: 0.000 points" in done.stdout and "EDNL from depth 4: none" in done.stdout
+    assert "largest change of accuracy by the merge: 0.000 points" in done.stdout
+    assert "EDNL from depth 4: none" in done.stdout
     assert (tmp_path / "out" / "accuracy-depth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_mobilenetv2(images, tmp_path):
-    run("mobilenetv2_cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert", cwd=tmp_path)
+    run("mobilenetv2_cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert",
+        cwd=tmp_path)
     base, folded = results(tmp_path / "out")["rows"]
     assert base["depth"] == 36 and len(folded["alphas"]) == 17
     [ratio] = folded["ratios"].values()

@@ -16,8 +16,8 @@ def chain(words):
     x = image = keras.Input((8, 8, 2))
     for word in words:
         x = {"linear": lambda: L.Conv2D(2, 1), "norm": L.BatchNormalization, "relu": L.ReLU,
-             "max": lambda: L.MaxPooling2D(1), "average": lambda: L.AveragePooling2D(1), "drop": lambda: L.Dropout(0.1),
-             "scale": lambda: L.Rescaling(2.0), "depthwise": lambda: L.DepthwiseConv2D(3, padding="same")}[word]()(x)
+             "max": lambda: L.MaxPooling2D(1), "average": lambda: L.AveragePooling2D(1),
+             "drop": lambda: L.Dropout(0.1), "scale": lambda: L.Rescaling(2.0), "depthwise": lambda: L.DepthwiseConv2D(3, padding="same")}[word]()(x)
     return keras.Model(image, x)
 
 
