@@ -12,17 +12,22 @@ from tfold.zoo import CifarResNet, CifarVGG, MnistMLP
 L = keras.layers
 
 
+KINDS = {
+    "linear": lambda: L.Conv2D(2, 1), "depthwise": lambda: L.DepthwiseConv2D(3, padding="same"),
+    "norm": L.BatchNormalization, "scale": lambda: L.Rescaling(2.0), "drop": lambda: L.Dropout(0.1),
+    "average": lambda: L.AveragePooling2D(1), "max": lambda: L.MaxPooling2D(1), "relu": L.ReLU,
+}
+
+
 def chain(words):
     x = image = keras.Input((8, 8, 2))
     for word in words:
-        x = {"linear": lambda: L.Conv2D(2, 1), "norm": L.BatchNormalization, "relu": L.ReLU,
-             "max": lambda: L.MaxPooling2D(1), "average": lambda: L.AveragePooling2D(1),
-             "drop": lambda: L.Dropout(0.1), "scale": lambda: L.Rescaling(2.0), "depthwise": lambda: L.DepthwiseConv2D(3, padding="same")}[word]()(x)
+        x = KINDS[word]()(x)
     return keras.Model(image, x)
 
 
 @settings(max_examples=25)
-@given(st.lists(st.sampled_from(["linear", "norm", "relu", "max", "average", "drop", "scale", "depthwise"]), max_size=7))
+@given(st.lists(st.sampled_from(sorted(KINDS)), max_size=7))
 def test_a_chain_has_as_many_maps_as_runs_of_linear_layers(words):
     text = "".join({"linear": "L", "depthwise": "L", "relu": " ", "max": " "}.get(word, "") for word in words)
     assert tfold.nonlinear_depth(chain(words)) == len(text.split())
