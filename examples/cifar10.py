@@ -4,8 +4,8 @@
     python examples/cifar10.py --network resnet20 --data cifar10.npz -o out --seeds 3
     python examples/cifar10.py --quick
 
-For each seed: the base network from random weights; α trained with λ_c (none on the first activation of a ResNet); then,
-from the same α, post-folding in each way of `--post`:
+For each seed: the base network from random weights; α trained with each λ_c (none on the first activation of a ResNet);
+then, from the same α, post-folding in each way of `--post`:
 
     settled              the network without those activations, batch norms and all; folded exactly at the end
     settled+distill      the same, learning from the base network too
@@ -17,7 +17,6 @@ learning rates of these.
 
 (Layer Folding, arXiv 2106.09309, table 1.)
 """
-import shutil
 from dataclasses import replace
 
 import common
@@ -37,7 +36,7 @@ def main():
     parser.add_argument("--post-epochs", type=int, default=30, help="of post-folding")
     parser.add_argument("--post-rate", type=float, default=0.02)
     parser.add_argument("--merged-rate", type=float, default=0.002, help="where no batch norm is left")
-    parser.add_argument("--strength", type=float, default=0.25, help="λ_c")
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0.25], help="λ_c")
     parser.add_argument("--post", nargs="*", choices=POST, default=list(POST[:4]))
     parser.add_argument("--distill", type=float, default=0.7, help="weight of the base network's outputs")
     parser.add_argument("--temperature", type=float, default=4.0)
@@ -48,8 +47,7 @@ def main():
         arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
 
     from tfold.recipe.base import train_base
-    from tfold.recipe.layer_folding import Recipe, layer_folding
-    from tfold.recipe.settings import Training
+    from tfold.recipe.settings import Recipe, Training
 
     data = data_of(arguments, (32, 32, 3))
     alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
@@ -63,25 +61,35 @@ def main():
         rows.append(base_row(arguments.network, seed, base, data, history))
         say(f"base: {rows[-1]['test']:.2%} on the test images")
         recipe = Recipe(
-            strength=arguments.strength, seed=seed, alpha_epochs=arguments.alpha_epochs,
-            alpha_rate=arguments.alpha_rate, post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, **alike,
+            seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
+            post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, **alike,
             skip=("relu_0",) if arguments.network.startswith("resnet") else ())
-        for post in arguments.post:
-            if post == "base":
-                continue
-            chosen = replace(recipe, distill=arguments.distill if "distill" in post else 0.0,
-                             temperature=arguments.temperature)
-            if post.startswith("merged"):
-                chosen = replace(chosen, post="folded", policy="always", border="approximate",
-                                 post_rate=arguments.merged_rate)
-            outcome = layer_folding(base, data, chosen, folder / post, say, prefolded_in=folder)
-            rows.append(folded_row(arguments.network, seed, post, outcome))
-            draw_alphas(outcome, folder / "alphas.png", arguments.network)
-            shutil.copy(folder / "alphas.png", arguments.output / f"{arguments.network}-{seed}-alphas.png")
+        for strength in arguments.strengths:
+            rows += folded(base, data, replace(recipe, strength=strength), folder / f"strength{strength:g}", arguments)
         if "base" in arguments.post:
             rows.append(trained_on(base, data, recipe, folder, arguments.network, seed))
     write_results(arguments.output, arguments, rows, COLUMNS, summary=summary(rows))
     print(summary_text(rows))
+
+
+def folded(base, data, recipe, folder, arguments):
+    """Pre-folding with one λ_c, and each way of post-folding behind it, as rows of the results."""
+    from tfold.recipe.layer_folding import layer_folding
+
+    rows = []
+    for post in arguments.post:
+        if post == "base":
+            continue
+        chosen = replace(recipe, distill=arguments.distill if "distill" in post else 0.0,
+                         temperature=arguments.temperature)
+        if post.startswith("merged"):
+            chosen = replace(chosen, post="folded", policy="always", border="approximate",
+                             post_rate=arguments.merged_rate)
+        outcome = layer_folding(base, data, chosen, folder / post, say, prefolded_in=folder)
+        rows.append(folded_row(arguments.network, recipe.seed, f"λ_c {recipe.strength:g}, {post}", outcome))
+        name = f"{arguments.network}-{recipe.seed}-{recipe.strength:g}-alphas.png"
+        draw_alphas(outcome, arguments.output / name, arguments.network)
+    return rows
 
 
 def network(name, data):

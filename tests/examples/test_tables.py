@@ -40,11 +40,12 @@ def test_cifar10_and_going_on(images, tmp_path):
                "base")
     first = run(*command, cwd=tmp_path)
     found = results(tmp_path / "out")
-    assert [row["what"] for row in found["rows"]] == ["base", "merged+distill", "base, trained on"]
+    assert [row["what"] for row in found["rows"]] == ["base", "λ_c 0.25, merged+distill", "base, trained on"]
     assert found["rows"][0]["depth"] == 8 and 0 <= found["rows"][1]["bimodal"] <= 1
     assert set(found["rows"][1]["alphas"]) == {f"stage{i}_block1_relu{j}" for i in (1, 2, 3) for j in (1, 2)}
-    assert "test accuracy against the base" in first.stdout and "| resnet8 | 0 | merged+distill |" in first.stdout
-    assert (tmp_path / "out" / "resnet8-0-alphas.png").read_bytes().startswith(b"\x89PNG")
+    assert "test accuracy against the base" in first.stdout
+    assert "| resnet8 | 0 | λ_c 0.25, merged+distill |" in first.stdout
+    assert (tmp_path / "out" / "resnet8-0-0.25-alphas.png").read_bytes().startswith(b"\x89PNG")
     again = run(*command, cwd=tmp_path)
     assert "epoch 1/1" in first.stdout and "epoch 1/1" not in again.stdout
     assert results(tmp_path / "out") == found
