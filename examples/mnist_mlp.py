@@ -61,8 +61,12 @@ def main():
                 say(f"depth {depth}, seed {seed}, λ_c {strength:g}: depth {outcome.depth}, {rows[-1]['test']:.2%}")
     knees = {start: knee(rows, arguments.tolerance, start) for start in arguments.depths}
     knees["all"] = knee(rows, arguments.tolerance)
+    shallowest = {start: shallowest_within(rows, arguments.tolerance, start) for start in arguments.depths}
     left = by_depth(rows)
-    write_results(arguments.output, arguments, left, table_columns(left), trials=rows, knees=knees)
+    write_results(arguments.output, arguments, left, table_columns(left), trials=rows, knees=knees,
+                  shallowest=shallowest)
+    print(f"least depth whose mean accuracy is within {100 * arguments.tolerance:g} points of the base networks': "
+          + ", ".join(f"{depth} from {start}" for start, depth in shallowest.items()))
     for start, found in knees.items():
         what = "all networks together" if start == "all" else f"from depth {start}"
         print(f"EDNL {what}: {found['depth'] if found['depth'] else 'none. ' + found['why_not']}  {found['how']}")
@@ -89,6 +93,17 @@ def knee(rows, tolerance, start=None):
 
     chosen = [row for row in rows if start in (None, row["start"])]
     return find_knee([row["depth"] for row in chosen], [row["test"] for row in chosen], tolerance).to_json()
+
+
+def shallowest_within(rows, tolerance, start):
+    """The least depth whose mean accuracy falls by no more than `tolerance` below the mean of the base networks."""
+    def mean(chosen):
+        return sum(row["test"] for row in chosen) / len(chosen)
+
+    mine = [row for row in rows if row["start"] == start]
+    base = mean([row for row in mine if row["strength"] is None])
+    depths = sorted({row["depth"] for row in mine})
+    return next(d for d in depths if mean([row for row in mine if row["depth"] == d]) >= base - tolerance)
 
 
 def by_depth(rows):

@@ -1,0 +1,202 @@
+"""Pre-folding on several machines: every process trains on its part of each batch, and all end with the same α.
+
+    KERAS_BACKEND=jax python examples/several_machines.py base.keras data.npz -o out \\
+        --coordinator host0:1234 --processes 2 --process 0         on the second machine: --process 1
+
+The result is that of one process on the same global batch, to float32 rounding: without --coordinator one process runs
+the same code. `data.npz` holds `x_train` and `y_train` (integer labels). Process 0 writes f_alpha.keras, alpha.csv and
+result.json; `tfold fold out/f_alpha.keras` goes on from there. docs/several-machines.md has the commands for Slurm, and
+what happens when a machine fails.
+"""
+import argparse
+import csv
+import json
+import os
+import re
+import sys
+import traceback
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import tfold
+from tfold.errors import one_line
+from tfold.files import check_output, whole
+from tfold.loading import load_model, save_model
+from tfold.recipe import distributed
+from tfold.zoo import CifarResNet
+
+
+def main():
+    arguments = parser().parse_args()
+    try:
+        run(arguments)
+    except tfold.TfoldError as error:
+        print(f"Error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
+    else:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)  # An ordinary exit would wait for the other processes, which wait for this one.
+
+
+def run(arguments):
+    check(arguments)
+    x, y = read(arguments.data, arguments.seed)
+    if arguments.processes > 1:
+        print(f"process {arguments.process} of {arguments.processes} waits for the others…", flush=True)
+    distributed.join(arguments.coordinator, arguments.processes, arguments.process, arguments.timeout)
+    import jax  # where Keras runs on another backend it may not be there, and join() has said so
+
+    try:
+        train(arguments, x, y)
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not re.match("[A-Z_]{5,}: ", str(error)):  # "UNKNOWN: Gloo all-reduce failed": how JAX's runtime writes
+            raise
+        raise tfold.TfoldError(
+            f"Training goes on only while all processes do. Received: {one_line(error)} "
+            "If another process has gone, its own output says why; then start all of them again."
+        ) from error
+
+
+def train(arguments, x, y):
+    import jax
+
+    me, count, devices = jax.process_index(), jax.process_count(), jax.device_count()
+    distributed.check_batch(arguments.batch, devices)
+    distributed.agree(fingerprints(arguments, y))
+    data = distributed.Slices(x, y, arguments.batch, arguments.seed)
+    if not me:
+        print(f"{count} processes, {devices} devices; {len(data)} global batches of {arguments.batch} an epoch, "
+              f"{len(x) % arguments.batch} of {len(x)} images left out", flush=True)
+
+    keras.utils.set_random_seed(arguments.seed)
+    base = network(arguments.model, x, y)
+    # Where a variable lies is decided when it is made: base is each process' own, F_α is on the devices of all.
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    f_alpha = tfold.prefold(base, tfold.AlphaPenalty(arguments.strength), tie=arguments.tie)
+    f_alpha.compile(
+        keras.optimizers.SGD(arguments.rate, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(base)), metrics=["accuracy"],
+    )
+    # Every process runs every callback: to make or assign a variable is a step that all take together.
+    history = f_alpha.fit(data, epochs=arguments.epochs, shuffle=False, verbose=0 if me else 2, callbacks=[
+        tfold.callbacks.AlphaSchedule(arguments.strength, warmup=arguments.warmup),
+        tfold.callbacks.AlphaLogger(per_layer=True),
+    ]).history
+    # From here on each is alone again: Keras makes a variable to save a model, and would wait for all to do so.
+    keras.distribution.set_distribution(None)
+
+    alphas = tfold.alphas(f_alpha)
+    values = np.array(list(alphas.values()))
+    distributed.agree({"α": values}, "All processes end with the same {}.", "Report this: it cannot be.")
+    if me:
+        print(f"process {me} of {count}: the same {len(alphas)} α as process 0; loss {history['loss'][-1]:.6f}")
+        return
+    write(arguments.output, f_alpha, history, {
+        "processes": count, "devices": devices, "global_batch": arguments.batch, "steps": len(data),
+        "left_out": len(x) % arguments.batch, "epochs": arguments.epochs, "loss": history["loss"],
+        "accuracy": history["accuracy"], "alphas": alphas,
+    })
+
+
+def check(arguments):
+    """What can be known to be wrong before anything is waited for, and the places of the outputs."""
+    distributed.check(arguments.coordinator, arguments.processes, arguments.process)
+    distributed.check_batch(arguments.batch, arguments.processes, "processes")
+    for name, least in (("epochs", 1), ("timeout", 1), ("seed", 0)):
+        if getattr(arguments, name) < least:
+            raise tfold.BadInputError(f"--{name} is at least {least}. Received: {getattr(arguments, name)}.")
+    if arguments.process == 0:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        for name in ("f_alpha.keras", "alpha.csv", "result.json"):
+            check_output(arguments.output / name, Path(name).suffix, arguments.force)
+
+
+def fingerprints(arguments, y):
+    """A number for each thing that has to be the same on every machine."""
+    model = Path(arguments.model)
+    options = [arguments.batch, arguments.epochs, arguments.strength, arguments.warmup, arguments.rate, arguments.seed,
+               arguments.tie, tfold.__version__, keras.__version__]
+    return {
+        "model": zlib.crc32(model.read_bytes() if model.is_file() else model.name.encode()),
+        "labels": zlib.crc32(np.ascontiguousarray(y)),
+        "options and versions": zlib.crc32(json.dumps(options).encode()),
+    }
+
+
+def read(path, seed):
+    """The images and labels: of an .npz, of a folder with x_train.npy and y_train.npy (read in place), or made up."""
+    if path == "random":
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 10, 512)
+        return (rng.normal(size=(512, 32, 32, 3)) + y[:, None, None, None] / 5).astype("float32"), y
+    try:
+        if Path(path).is_dir():
+            return tuple(np.load(Path(path) / f"{name}.npy", mmap_mode="r") for name in ("x_train", "y_train"))
+        with np.load(path) as file:
+            return file["x_train"], file["y_train"]
+    except (OSError, KeyError, ValueError) as error:
+        raise tfold.BadInputError(
+            f"The data are an .npz file, or a folder of .npy files, with x_train and y_train. Received: {path}: "
+            f"{one_line(error)} Write it with numpy.savez, or say random for a trial."
+        ) from error
+
+
+def network(name, x, y):
+    depth = re.fullmatch(r"resnet(\d+)", name)
+    if depth:
+        return CifarResNet(int(depth[1]), int(np.max(y)) + 1, x.shape[1:])
+    return load_model(name)
+
+
+def ends_in_softmax(model):
+    last = model.operations[-1]
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+def write(folder, model, history, result):
+    """The three files, each whole or not at all, and the table."""
+    save_model(model, folder / "f_alpha.keras", force=True)
+    with whole(folder / "alpha.csv") as path, open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["epoch", *history])
+        table.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True)))
+    with whole(folder / "result.json") as path:
+        path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    for name, value in result["alphas"].items():
+        print(f"{name:32} {value:.6f}")
+    print(f"loss {result['loss'][-1]:.6f}; written to {folder}: f_alpha.keras, alpha.csv, result.json")
+
+
+def parser():
+    given = distributed.from_launcher
+    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    made.add_argument("model", help="a trained .keras file; or resnet20, resnet32…, with random weights")
+    made.add_argument("data", help="an .npz file or a folder of .npy files with x_train, y_train; or random")
+    made.add_argument("-o", "--output", type=Path, default=Path("prefolded"), help="process 0's folder for the files")
+    made.add_argument("--force", action="store_true", help="replace files that are there")
+    made.add_argument("--coordinator", default=given("coordinator"), metavar="HOST:PORT",
+                      help="process 0's host and a free port there")
+    made.add_argument("--processes", type=int, default=given("processes") or 1, help="how many there are")
+    made.add_argument("--process", type=int, default=given("process") or 0, help="which this is, from 0")
+    made.add_argument("--timeout", type=int, default=120, help="seconds to wait for processes, at the start and later")
+    made.add_argument("--batch", type=int, default=128, help="the global batch, of all processes together")
+    made.add_argument("--epochs", type=int, default=20)
+    made.add_argument("--strength", type=float, default=0.25, help="λ_c of the penalty")
+    made.add_argument("--warmup", type=int, default=1, help="epochs without the penalty")
+    made.add_argument("--rate", type=float, default=0.01, help="learning rate")
+    made.add_argument("--seed", type=int, default=0, help="of the order of the images and of random weights")
+    made.add_argument("--tie", nargs="+", action="append", default=[], metavar="NAME",
+                      help="activations that share one α; once for each inverted residual")
+    return made
+
+
+if __name__ == "__main__":
+    main()
