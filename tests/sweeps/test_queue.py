@@ -1,0 +1,175 @@
+"""None is run twice, none is lost: claims of several processes, on SQLite and in a journal."""
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfold.errors import BadInputError, TfoldError
+from tfold.sweeps import process, store
+from tfold.sweeps.claimed import TakenOverError
+from tfold.sweeps.process import Watch
+from tfold.sweeps.queue import Queue
+from tfold.sweeps.store import Store, hidden
+
+PAIRS = [(0.1, 0), (0.3, 0), (0.2, 0)]
+OUTCOME = {"depth": 5, "accuracy": {"validation": 0.9, "test": 0.8}}
+
+
+@pytest.fixture
+def queue(url):
+    return Queue(Store(url, "sweep"), PAIRS)
+
+
+def states(queue):
+    return [each.state for each in queue.standings().values()]
+
+
+def test_from_the_plan_to_the_end(queue):
+    assert states(queue) == ["missing"] * 3 and not queue.waits()
+    assert queue.add() == 3 and queue.add() == 0
+    names = []
+    while (trial := queue.claim()) is not None:
+        with trial:
+            names.append(trial.name)
+            trial.report(0, 0.8, depth=7)
+            trial.complete(0.9, OUTCOME)
+    assert names == [f"strength-{strength}-seed-0" for strength, _ in PAIRS]
+    assert states(queue) == ["complete"] * 3 and queue.tend() == []
+    done = next(iter(queue.standings().values())).trial
+    assert done.value == 0.9 and done.user_attrs["outcome"] == OUTCOME and done.intermediate_values == {0: 0.8}
+
+
+def test_ways_to_end(queue):
+    queue.add()
+    queue.claim().prune("hopeless")
+    queue.claim().fail("broken")
+    queue.claim().release()
+    found = list(queue.standings().values())
+    assert [(each.state, each.why) for each in found] == [
+        ("pruned", "hopeless"), ("failed", "broken"), ("missing", "")]
+    assert queue.add() == 1 and queue.add(again=True) == 1
+    assert states(queue) == ["pruned", "waiting", "waiting"]
+    assert queue.claim().name == "strength-0.3-seed-0"  # in the plan's order, not in that of the attempts
+
+
+def test_a_dead_process_trial_goes_on_where_it_was(queue, url):
+    queue.add()
+    code = ("import sys; from tfold.sweeps.queue import Queue; from tfold.sweeps.store import Store; "
+            "trial = Queue(Store(sys.argv[1], 'sweep')).claim(); trial.report(3, 0.75, depth=6); "
+            "import os; os.kill(os.getpid(), 9)")
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code, url], cwd=root).returncode == -9
+    assert states(queue)[0] == "running"
+    said, = queue.tend()
+    assert said.startswith("λ_c 0.1, seed 0: process ") and said.endswith(" is gone")
+    trial = queue.claim()
+    assert (trial.name, trial.lost) == ("strength-0.1-seed-0", 1)
+    assert trial.frozen().intermediate_values == {3: 0.75} and trial.frozen().user_attrs["depth"] == 6
+
+
+def test_a_process_elsewhere_is_given_up_when_it_is_silent(url, monkeypatch):
+    now = [0.0]
+    queue = Queue(Store(url, "sweep"), PAIRS, Watch(100, lambda: now[0]))
+    queue.add()
+    monkeypatch.setattr(process, "host", lambda: "elsewhere/0/0")
+    trial = queue.claim()
+    monkeypatch.undo()
+    assert queue.tend() == []
+    now[0] = 90
+    assert queue.tend() == [] and states(queue)[0] == "running"
+    now[0] = 101
+    assert len(queue.tend()) == 1 and states(queue)[0] == "waiting"
+    with pytest.raises(TakenOverError, match="strength-0.1-seed-0"):
+        trial.report(0, 0.5)
+    with pytest.raises(TakenOverError):
+        trial.complete(0.9, OUTCOME)
+    assert states(queue)[0] == "waiting"
+
+
+def test_a_beat_keeps_a_trial(url, monkeypatch):
+    from tfold.sweeps import claimed
+
+    monkeypatch.setattr(claimed, "BEAT", 0.02)
+    queue = Queue(Store(url, "sweep"), PAIRS)
+    queue.add()
+    with queue.claim() as trial:
+        before = trial.frozen().user_attrs["claim"]["beat"]
+        end = time.monotonic() + 10
+        while trial.frozen().user_attrs["claim"]["beat"] < before + 2:
+            assert time.monotonic() < end, "no beat"
+            time.sleep(0.01)
+
+
+def test_of_two_attempts_one_is_run(url):
+    first, second = (Queue(Store(url, "sweep"), PAIRS[:1]) for _ in range(2))
+    first.add()
+    added = first.standings  # a second machine that has not seen the first one's attempt yet
+    second.standings = lambda: {name: each.__class__(each.strength, each.seed, "missing") for name, each in
+                                added().items()}
+    second.add()
+    del second.standings
+    assert len(first.store.trials()) == 2
+    one = first.claim()
+    assert one is not None and second.claim() is None and first.claim() is None
+    one.complete(0.9, OUTCOME)
+    assert states(first) == ["complete"]
+
+
+def test_many_processes_claim_each_trial_once(url, tmp_path):
+    queue = Queue(Store(url, "sweep"), [(strength / 100, 0) for strength in range(1, 13)])
+    queue.add()
+    code = ("import sys; from tfold.sweeps.queue import Queue; from tfold.sweeps.store import Store\n"
+            "queue = Queue(Store(sys.argv[1], 'sweep'))\n"
+            "while (trial := queue.claim()) is not None:\n"
+            "    print(trial.name, flush=True)\n"
+            "    trial.complete(0.5, {'depth': 1})\n")
+    root = Path(__file__).resolve().parents[2]
+    running = [subprocess.Popen([sys.executable, "-c", code, url], cwd=root, stdout=subprocess.PIPE, text=True)
+               for _ in range(3)]
+    said = [each.communicate()[0].split() for each in running]
+    assert [each.returncode for each in running] == [0, 0, 0]
+    names = [name for each in said for name in each]
+    assert sorted(names) == sorted(queue.standings()) and set(states(queue)) == {"complete"}
+
+
+def test_another_sweeps_study_is_refused_and_says_what_differs(url):
+    identity = {"base": "abc", "batch": 128, "tie": []}
+    Store(url, "sweep").check_identity(identity)
+    Store(url, "sweep").check_identity({**identity})
+    with pytest.raises(BadInputError, match="base: abc, now def; batch: 128, now 64.*--name"):
+        Store(url, "sweep").check_identity({**identity, "base": "def", "batch": 64})
+    Store(url, "another").check_identity({**identity, "batch": 64})
+
+
+def test_a_study_that_is_not_there_and_one_that_is_removed(url):
+    with pytest.raises(BadInputError, match="no study 'sweep'"):
+        Store(url, "sweep", create=False)
+    made = Store(url, "sweep")
+    Store(url, "sweep", create=False)
+    made.delete()
+    with pytest.raises(BadInputError, match="no study"):
+        Store(url, "sweep", create=False)
+
+
+@pytest.mark.parametrize("url, words", [
+    ("sqlite:////no/such/folder/s.db", "OperationalError"),
+    ("postgresql://me:secret@127.0.0.1:1/s", "driver"),
+    ("nonsense", "Check the address"),
+])
+def test_storages_that_cannot_be_opened(url, words):
+    with pytest.raises(TfoldError, match=words) as raised:
+        Store(url, "sweep")
+    assert "secret" not in str(raised.value)
+
+
+def test_passwords_are_hidden():
+    assert hidden("mysql+pymysql://me:pass:word@host/s") == "mysql+pymysql://me:***@host/s"
+    assert hidden("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_without_optuna(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(TfoldError, match=r"Received: no optuna\. Install it: pip install 'tfold\[sweep\]'"):
+        store.import_optuna()

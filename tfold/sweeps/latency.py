@@ -1,0 +1,110 @@
+"""How long the folded networks take beside the base: once, behind the sweep, all in turns.
+
+    base, A, B, C, base │ base, A, B, C, base │ …      a round holds a block of each: what disturbs one disturbs all
+
+While trials run, processes take the processor from each other, and a latency measured then would be of that. The base
+stands at both ends of a round: its ratio to itself says how small a difference shows here, today.
+"""
+from pathlib import Path
+
+from tfold.errors import TfoldError
+from tfold.files import sha256_of
+from tfold.sweeps.pareto import pareto_front
+from tfold.sweeps.results import complete
+
+MOST = 12  # networks: with more, a round becomes so long that its ends are no longer alike
+SECONDS_EACH = 20.0
+
+
+def choose(trials, knee=None, most=MOST):
+    """The trials worth measuring: the most accurate of each depth, those of the Pareto front and the knee first.
+
+    Args:
+        trials: rows of the document.
+        knee: EDNL, or None.
+        most: how many at most.
+
+    Returns:
+        list of rows, from the shallowest.
+    """
+    there = [trial for trial in complete(trials) if trial["folded"]]
+    best = {}
+    for trial in there:
+        held = best.get(trial["depth"])
+        if held is None or trial["score"] > held["score"]:
+            best[trial["depth"]] = trial
+    chosen = [best[depth] for depth in sorted(best)]
+    front = pareto_front([each["depth"] for each in chosen], [each["score"] for each in chosen])
+    # Of a long front the shallow end falls far below the knee: what lies near the base's accuracy is wanted.
+    order = sorted(range(len(chosen)), key=lambda i: (chosen[i]["depth"] != knee, i not in front,
+                                                      -chosen[i]["score"]))
+    return [chosen[i] for i in sorted(order[:most])]
+
+
+def measure(base, chosen, folder, runtime="litert", earlier=None, loading=None, progress=None, **schedule):
+    """Export and measure networks.
+
+    Args:
+        base: the base network's file.
+        chosen: rows, as `choose` gives them.
+        folder: where the .tflite files go.
+        runtime: what runs them.
+        earlier: what this function returned before: taken over if it is of the same networks.
+        loading: how to load the networks: allow_unsafe, custom_objects.
+        progress: as of `tfold.bench`.
+        schedule: of `tfold.bench`.
+
+    Returns:
+        dict: runtime, threads, machine, base (median_ms, itself: base ÷ base), trials (name → median_ms, ratio to the
+        base, low, high), files (name → sha256 of the network), `why` of what could not be exported.
+    """
+    from tfold.measure import bench, bootstrap_ratio
+
+    files = {"base": sha256_of(base), **{each["name"]: sha256_of(each["folded"]) for each in chosen}}
+    if earlier and earlier["runtime"] == runtime and earlier["files"] == files:
+        return earlier
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    paths, why = {"base": _export(base, folder / "base.tflite", loading or {})}, {}
+    for each in chosen:
+        try:
+            paths[each["name"]] = _export(each["folded"], folder / f"{each['name']}.tflite", loading or {})
+        except TfoldError as error:  # the others can be measured all the same
+            why[each["name"]] = str(error)
+    order = [*paths.values(), paths["base"]]
+    schedule = {"max_seconds": SECONDS_EACH * len(order), "self_check": False, **schedule}
+    result = bench(order, runtime, progress=progress, **schedule)
+    first, *others = result.measurements
+    ratios = [bootstrap_ratio(first.values, other.values) for other in others]
+    names = [name for name in paths if name != "base"]
+    return {
+        "runtime": runtime,
+        "runtime_version": first.runtime_version,
+        "threads": first.threads,
+        "machine": result.machine,
+        "base": {"median_ms": first.median_ms, "itself": ratios[-1].to_json()},
+        "trials": {name: {"median_ms": other.median_ms, "ratio": ratio.value, "low": ratio.low, "high": ratio.high}
+                   for name, other, ratio in zip(names, others, ratios, strict=False)},
+        "files": files,
+        "why": why,
+    }
+
+
+def add_to(document, found):
+    """Put measured latencies into a sweep's document: to each trial its own, and the front by latency."""
+    document["latency"] = found
+    for trial in document["trials"]:
+        trial["latency"] = found["trials"].get(trial["name"])
+    there = [trial for trial in complete(document["trials"]) if trial["latency"]]
+    front = pareto_front([trial["latency"]["median_ms"] for trial in there],
+                         [trial["score"] for trial in there])
+    document["pareto"]["latency"] = [there[i]["name"] for i in front]
+
+
+def _export(model, path, loading):
+    """The path of the .tflite file, made anew."""
+    from tfold.loading import load_model, load_report
+    from tfold.tflite.convert import export
+
+    export(load_model(model, **loading), path, report=load_report(model), force=True)
+    return path

@@ -1,0 +1,133 @@
+"""What a sweep has found so far, as one document: `sweep.json`, and its trials as `sweep.csv`."""
+import csv
+import json
+import statistics
+from pathlib import Path
+
+from tfold.files import whole
+from tfold.sweeps.knee import TOLERANCE, find_knee
+from tfold.sweeps.pareto import pareto_front
+
+VERSION = 1
+COLUMNS = ("name", "strength", "seed", "state", "depth", "layers", "macs", "parameters", "validation", "test",
+           "latency_ms", "latency_ratio", "pareto_depth", "pareto_latency", "attempts", "why")
+
+
+def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="validation"):
+    """The document, without latencies.
+
+    Args:
+        standings: name → `Standing`.
+        base: the base network's figures, or None before they are known.
+        identity: of the plan.
+        folder: of the trials; what lies there is named.
+        tolerance: of the knee.
+        judge: "validation" or "test": the images whose accuracy is the `score` that knee and front are of.
+
+    Returns:
+        dict: settings, base, trials, counts, knee, pareto, warnings; `finished`: nothing is left to be done.
+    """
+    trials = [_row(each, Path(folder), judge) for each in standings.values()]
+    base = base and {**base, "score": base["accuracy"][judge]}
+    counts = {}
+    for trial in trials:
+        counts[trial["state"]] = counts.get(trial["state"], 0) + 1
+    done = complete(trials)
+    depths, scores = [trial["depth"] for trial in done], [trial["score"] for trial in done]
+    front = pareto_front(depths, scores)
+    return {
+        "settings": identity,
+        "base": base,
+        "trials": trials,
+        "counts": counts,
+        "finished": all(each.over for each in standings.values()),
+        "judge": judge,
+        "knee": find_knee(depths, scores, tolerance, what=judge).to_json(),
+        "pareto": {"depth": [done[i]["name"] for i in front], "latency": None},
+        "latency": None,
+        "warnings": [_SEEN.format(**base["accuracy"])] if base and judge == "validation" and _has_seen(base) else [],
+    }
+
+
+_SEEN = ("The base network gets {validation:.1%} of the validation images right and {test:.1%} of the test images: it "
+         "has probably been trained on the former, so they tell little about the trials. Judge with --judge test, or "
+         "train the base without them.")
+
+
+def _has_seen(base):
+    """Whether validation accuracy is above test accuracy by more than chance (three standard errors) and two points."""
+    scores, variance = base["accuracy"], 0.0
+    for part, images in (("validation", base["images"]), ("test", base["test_images"])):
+        variance += scores[part] * (1 - scores[part]) / images
+    return scores["validation"] - scores["test"] > max(0.02, 3 * variance**0.5)
+
+
+def complete(trials):
+    """The trials that came to their end."""
+    return [trial for trial in trials if trial["state"] == "complete"]
+
+
+def by_strength(trials):
+    """Trials grouped by λ_c, from the weakest; in a group by seed."""
+    groups = {}
+    for trial in sorted(trials, key=lambda each: (each["strength"], each["seed"])):
+        groups.setdefault(trial["strength"], []).append(trial)
+    return groups
+
+
+def write(document, folder):
+    """Write `sweep.json` and `sweep.csv`."""
+    folder = Path(folder)
+    with whole(folder / "sweep.json") as temporary:
+        told = {"version": VERSION, "kind": "sweep", **document}
+        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    with whole(folder / "sweep.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        for trial in document["trials"]:
+            scores, latency = trial["accuracy"] or {}, trial["latency"] or {}
+            table.writerow({**trial, "validation": scores.get("validation"), "test": scores.get("test"),
+                            "latency_ms": latency.get("median_ms"), "latency_ratio": latency.get("ratio"),
+                            **{f"pareto_{by}": trial["name"] in (names or ())
+                               for by, names in document["pareto"].items()}})
+
+
+def read(folder):
+    """The document of an earlier run; None without one, or where it cannot be read."""
+    try:
+        document = json.loads((Path(folder) / "sweep.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and document.get("version") == VERSION else None
+
+
+def mean_and_spread(values):
+    """ "91.2 ± 0.3" of shares, in percent; the spread only of two or more."""
+    if not values:
+        return "–"
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{spread}"
+
+
+def _row(standing, folder, judge):
+    """A trial as the document has it: what is not known is None."""
+    attributes = standing.trial.user_attrs if standing.trial else {}
+    outcome, claimed = attributes.get("outcome") or {}, attributes.get("claim") or {}
+    reported = standing.trial.intermediate_values if standing.trial else {}
+    folded = folder / standing.name / "folded.keras"
+    return {
+        "name": standing.name,
+        "strength": standing.strength,
+        "seed": standing.seed,
+        "state": standing.state if standing.state != "missing" else "waiting",
+        "why": standing.why or None,
+        "attempts": standing.lost + (standing.state not in ("waiting", "missing")),
+        "epochs": len(reported),
+        "reached": reported[max(reported)] if reported else None,
+        "host": claimed.get("host", "").split("/")[0] or None,
+        "depth": outcome.get("depth", attributes.get("depth")),
+        **{name: outcome.get(name) for name in ("layers", "macs", "parameters", "accuracy", "alphas", "seconds")},
+        "score": (outcome.get("accuracy") or {}).get(judge),
+        "folded": str(folded) if standing.state == "complete" and folded.exists() else None,
+        "latency": None,
+    }

@@ -1,0 +1,183 @@
+"""A sweep over λ_c from its plan to its pictures; called again, it goes on where it was stopped or killed.
+
+    Plan ─▶ Queue in an Optuna study ◀─ workers here and on other machines: claim, train, fold, report
+                     │ nothing is left
+                     ▼
+    knee and Pareto front ─▶ export, measure in turns ─▶ sweep.json, sweep.csv, two pictures
+
+In the folder: `sweep.db`, the study (unless another storage is given); `trials/<name>/`, each trial's checkpoints and
+`folded.keras`; `latency/`, the .tflite files that were measured.
+"""
+import dataclasses
+import shutil
+from pathlib import Path
+
+from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.report import drawing, sweep_pictures
+from tfold.sweeps import latency, results
+from tfold.sweeps.crew import Crew
+from tfold.sweeps.knee import TOLERANCE
+from tfold.sweeps.progress import Progress
+from tfold.sweeps.queue import Queue
+from tfold.sweeps.standing import standings
+from tfold.sweeps.store import Store, hidden
+
+DATABASE, TRIALS, LATENCY = "sweep.db", "trials", "latency"
+PICTURES = ("accuracy-depth.png", "accuracy-latency.png")
+OURS = (DATABASE, f"{DATABASE}.lock", TRIALS, LATENCY, "sweep.json", "sweep.csv", *PICTURES)
+POLL = 0.5  # seconds
+
+
+def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="litert", *, tolerance=TOLERANCE,
+              judge="validation", blocks=20, again=False, force=False, say=print, progress=None):
+    """Run a sweep, or go on with it.
+
+    Trials run in processes of their own. A trial whose process dies is tried again, from its last whole epoch, twice at
+    most; one that fails by an error is not. Machines share a sweep by a common `storage`; each measures and draws what
+    lies in its own `folder`, which may be a common one too.
+
+    Args:
+        plan: a `Plan`.
+        folder: where everything goes; made if need be.
+        storage: address of an Optuna storage (see `tfold.sweeps.store`); None: a file in the folder.
+        name: of the study in it.
+        workers: processes on this machine. Each gets its share of the cores.
+        runtime: what measures latency: "litert", "tflite-runtime"; "none": nothing is measured.
+        tolerance: of the knee, see `find_knee`.
+        judge: whose accuracy knee and front are of: the "validation" images, or the "test" images where the base has
+            been trained on the former. Trials are pruned by the former in any case.
+        blocks: of inferences for each network, see `tfold.bench`.
+        again: also try again what has failed.
+        force: throw away what the folder and the study hold, and begin anew.
+        say: called with lines of progress.
+        progress: called with (blocks done, blocks planned, what) while latency is measured.
+
+    Returns:
+        dict: what `sweep.json` holds, see `tfold.sweeps.results`.
+
+    Raises:
+        BadInputError: the folder holds something else, or the study is another sweep's; or network, data and recipe do
+            not fit together.
+        TfoldError: Optuna is missing, the storage cannot be opened, or workers die before their first trial.
+
+    Example:
+
+    >>> plan = Plan("base.keras", "cifar10", spread_strengths(0.01, 1, 5), 3, {"alpha_epochs": 10, "post_epochs": 10})
+    >>> document = run_sweep(plan, "sweep", workers=2)
+    >>> document["knee"]["depth"], document["knee"]["interval"]
+    (8, [7, 9])
+    """
+    run_trials(plan, folder, storage, name, workers, again=again, force=force, say=say)
+    return report(plan, folder, storage, name, runtime, tolerance=tolerance, judge=judge, blocks=blocks, say=say,
+                  progress=progress)
+
+
+def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=False, force=False, say=print,
+               command=None):
+    """The first half of `run_sweep`: returns when every trial is over. `command` is what starts a worker, for tests."""
+    if not isinstance(workers, int) or workers < 1:
+        raise BadInputError(f"workers is a whole number from 1 on. Received: workers={workers!r}. Use 1.")
+    check_folder(folder)
+    drawing.check_matplotlib()  # before the work, not after it
+    identity, folder = plan.identity(), Path(folder)
+    (folder / TRIALS).mkdir(parents=True, exist_ok=True)
+    if force:
+        _clear(folder, storage, name)
+    store = Store(storage or default_storage(folder), name)
+    store.check_identity(identity)
+    queue = Queue(store, plan.trials())
+    queue.add(again)
+    given = {"plan": dataclasses.asdict(plan), "folder": str((folder / TRIALS).resolve()), "storage": store.url,
+             "name": name}
+    recipe = plan.whole_recipe()
+    lines = Progress(say, len(queue.standings()), recipe["alpha_epochs"], recipe["post_epochs"], workers)
+    with Crew(given, workers, command) as crew:
+        try:
+            _supervise(queue, crew, lines, say)
+        except store.optuna.exceptions.StorageInternalError as error:
+            raise TfoldError(
+                f"A storage stays within reach while a sweep runs. Received: {hidden(store.url)}: {one_line(error)} "
+                "What is done is kept: the same command goes on."
+            ) from error
+
+
+def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolerance=TOLERANCE,
+           judge="validation", blocks=20, say=print, progress=None):
+    """Measure and draw what a sweep has found so far, while it runs or afterwards; arguments as `run_sweep`'s.
+
+    Latency is measured only once nothing is left to be done: until then workers would disturb it.
+    """
+    drawing.check_matplotlib()
+    folder = Path(folder)
+    if storage is None and not (folder / DATABASE).exists():
+        raise BadInputError(
+            f"A sweep that is looked at has been begun. Received: {folder}, which holds no {DATABASE}. Check -o and "
+            "--storage."
+        )
+    store = Store(storage or default_storage(folder), name, create=False)
+    store.check_identity(plan.identity())
+    found = standings(store.trials(), plan.trials())
+    document = results.collect(found, store.study.user_attrs.get("base"), plan.identity(), folder / TRIALS, tolerance,
+                               judge)
+    earlier = (results.read(folder) or {}).get("latency")
+    chosen = latency.choose(document["trials"], document["knee"]["depth"])
+    if runtime != "none" and chosen and document["finished"]:
+        say(f"measuring the latency of {len(chosen)} folded networks beside the base's")
+        latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, earlier, plan.loading,
+                                                 progress, blocks=blocks))
+    results.write(document, folder)
+    document["files"] = ["sweep.json", "sweep.csv"]
+    for picture, by in zip(PICTURES, ("depth", "latency"), strict=True):
+        (folder / picture).unlink(missing_ok=True)  # one of an earlier state would belie the numbers
+        if sweep_pictures.draw(document, folder / picture, by):
+            document["files"].append(picture)
+    return document
+
+
+def check_folder(folder):
+    """Raise `BadInputError` unless a sweep may be kept in a folder: a new or empty one, or a sweep's."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"The output is a folder. Received: {folder}, a file. Choose another name.")
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / each).exists() for each in OURS):
+        raise BadInputError(
+            f"A sweep has a folder of its own. Received: {folder}, which holds other files. Choose another name."
+        )
+
+
+def default_storage(folder):
+    """The address of the file in a sweep's folder."""
+    return f"sqlite:///{(Path(folder) / DATABASE).resolve()}"
+
+
+def _clear(folder, storage, name):
+    """Throw away a folder's sweep: what is ours in it, and the study elsewhere."""
+    if storage is not None:
+        Store(storage, name).delete()
+    for each in OURS:
+        path = folder / each
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (folder / TRIALS).mkdir()
+
+
+def _supervise(queue, crew, progress, say):
+    """Keep workers at it until every trial is over, here or elsewhere."""
+    elsewhere = False
+    while True:
+        for line in queue.tend():
+            say(f"{line}; its trial is handed out again")
+        found = queue.standings().values()
+        open_ = [each for each in found if not each.over]
+        if not open_ and not crew.size:
+            return
+        waiting = sum(each.state == "waiting" for each in open_)
+        crew.hire(waiting)
+        if open_ and not crew.size and not elsewhere:
+            say(f"waiting for {len(open_)} trials that run elsewhere; stop this whenever you like")
+            elsewhere = True
+        for event in crew.events(POLL):
+            over = sum(each.over for each in queue.standings().values())
+            progress.tell(event, over)

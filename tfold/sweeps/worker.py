@@ -1,0 +1,124 @@
+"""A process that runs trials until none waits: started by `tfold.sweeps.crew`, on this machine or any other.
+
+    stdin   a line of JSON: what to do. Its end says that whoever started us is gone.
+    stdout  lines of JSON: {"event": "claimed" | "epoch" | "complete" | "pruned" | "failed" | "error" | …}
+"""
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+
+from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.sweeps.claimed import Abandoned, TakenOverError
+from tfold.sweeps.interrupts import uninterrupted
+from tfold.sweeps.plan import Plan
+from tfold.sweeps.queue import Queue
+from tfold.sweeps.store import Store
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, or the parent's end."""
+
+
+def work(queue, run, emit):
+    """Run trials until none waits.
+
+    Args:
+        queue: a `Queue`.
+        run: called with a `Claimed`; returns its outcome. `Abandoned` prunes it, `BadInputError` ends all: what does
+            not fit does not fit the next trial either. Any other exception fails it.
+        emit: called with (event, details…).
+    """
+    while (trial := queue.claim()) is not None:
+        about = {"strength": trial.strength, "seed": trial.seed}
+        emit("claimed", **about, attempt=trial.lost + 1)
+        with trial:
+            try:
+                outcome = run(trial)
+                trial.complete(outcome["accuracy"]["validation"], outcome)
+                emit("complete", **about, outcome=outcome)
+            except TakenOverError as error:
+                emit("taken over", **about, why=str(error))
+            except (KeyboardInterrupt, BadInputError):
+                trial.release()
+                raise
+            except Abandoned as error:
+                trial.prune(str(error))
+                emit("pruned", **about, why=str(error))
+            except Exception as error:
+                why = str(error) if isinstance(error, TfoldError) else f"{type(error).__name__}: {one_line(error)}"
+                trial.fail(why)
+                emit("failed", **about, why=why)
+
+
+def main():
+    """Do what stdin's first line says. Exit codes: 0 nothing waits any more, 1 an error was told, 143 stopped."""
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what TensorFlow prints is no event
+    sys.stdout = sys.stderr
+
+    def emit(event, **details):
+        with suppress(OSError):  # nobody listens any more: stdin has ended too, and we are about to be told to stop
+            lines.write(json.dumps({"event": event, **details}) + "\n")
+
+    def stop(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one is enough: the trial is being released
+        raise Stopped
+
+    given = json.loads(sys.stdin.readline())
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _main(given, emit)
+    except KeyboardInterrupt:
+        sys.exit(143)
+    except TfoldError as error:
+        emit("error", why=str(error))
+        sys.exit(1)
+    except Exception as error:  # before a trial, or beside it: the next one would fare no better
+        traceback.print_exc()
+        emit("error", why=f"A worker begins its trials. Received: {type(error).__name__}: {one_line(error)} "
+                          "Look at the network, the data and the storage; the same command goes on.")
+        sys.exit(1)
+
+
+def _main(given, emit):
+    plan = Plan(**given["plan"])
+    queue = Queue(Store(given["storage"], given["name"], create=False))
+    if not queue.waits():
+        return
+    from tfold.sweeps.pruning import BeatenPruner
+    from tfold.sweeps.trial import Bench
+
+    bench, study = Bench(plan, given["folder"]), queue.store.study
+    if "base" not in study.user_attrs:
+        measured = bench.base_figures()
+        with uninterrupted():
+            study.set_user_attr("base", measured)
+    base = study.user_attrs["base"]
+    recipe = bench.recipe
+    pruner = None if plan.prune is None else BeatenPruner(
+        plan.prune, recipe.alpha_epochs, recipe.post_epochs, base["chance"], base["images"])
+
+    def run(trial):
+        def tell(phase, epoch, logs):
+            known = {name: logs[name] for name in ("val_accuracy", "loss", "depth") if name in logs}
+            emit("epoch", strength=trial.strength, seed=trial.seed, phase=phase, epoch=epoch, **known)
+
+        return bench.run(trial, lambda line: None, tell, pruner)
+
+    work(queue, run, emit)
+
+
+def _end_with_parent():
+    """Stop when stdin ends: the parent holds its other end as long as it lives."""
+    while os.read(0, 1024):  # not sys.stdin, whose lock this thread would still hold when Python ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
