@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--tolerance", type=float, default=0.005, help="of the knee: what counts as no loss")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.limit, arguments.depths, arguments.strengths = 1000, [2, 4], [0.1, 3.0]
+        arguments.limit, arguments.depths, arguments.strengths = 1000, [2, 4], [3.0]
         arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
 
     from tfold.recipe.base import train_base

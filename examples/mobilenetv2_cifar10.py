@@ -29,7 +29,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.width, arguments.limit, arguments.weight_decay = 0.1, 256, 0.0
-        arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
+        arguments.epochs, arguments.alpha_epochs, arguments.post_epochs = 1, 1, 0
         arguments.threads, arguments.strengths = [1], [100.0]
 
     import tfold
