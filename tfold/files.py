@@ -95,6 +95,39 @@ def scratch(parent=None):
         os.close(lock)
 
 
+@contextmanager
+def held(folder):
+    """Hold a folder for one process: another that asks for it meanwhile gets an error. A kill lets go of it.
+
+    Raises:
+        BadInputError: another process holds it, or it is no folder that can be written to.
+    """
+    check_path(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(
+            f"The output is a folder that can be made. Received: {folder} ({error.strerror}). Choose another."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise BadInputError(f"The output's folder must be writable. Received: {folder}. Choose another.")
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInputError(
+                f"One process works in a folder. Received: {folder}, where another is at work. Wait for it, or choose "
+                "another folder."
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
 def sha256_of(path):
     """The sha256 of a file, in hexadecimal: what tells two files apart by what they hold."""
     with open(path, "rb") as file:

@@ -43,7 +43,7 @@ def convolutional():
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mlp():
     """Builds dense ─ relu ─ dense ─ relu ─ dense, with logits or, `softmax=True`, probabilities."""
 

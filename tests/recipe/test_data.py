@@ -40,6 +40,8 @@ BROKEN = {
     "fewer labels than images": ({"y_test": np.zeros(9, int)}, "as many images as labels"),
     "no images": ({"x_train": np.zeros((0, 4, 4, 1)), "y_train": np.zeros(0, int)}, "two at least"),
     "NaN": ({"x_test": np.full((10, 4, 4, 1), np.nan)}, "finite"),
+    "labels that are text": ({"y_train": np.array(list("abababcdcd"))}, "class numbers"),
+    "labels beyond counting": ({"y_train": np.full(10, 2**40)}, "count from 0"),
     "text": ({"x_train": np.full((10, 4), "a")}, "numbers"),
     "two shapes": ({"x_test": np.zeros((10, 5, 5, 1))}, "one shape"),
 }
@@ -122,3 +124,46 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
         load_data(tmp_path)
     with pytest.raises(BadInputError, match="subfolder for each class"):
         load_data(tmp_path / "train" / "cats", size=(4, 4, 3))
+
+
+def test_parts_of_other_names_are_refused(tmp_path):
+    write_images(tmp_path / "train", ["cats", "dogs"])
+    write_images(tmp_path / "val", ["cats", "dogs"])
+    with pytest.raises(BadInputError, match="train and test, and no other.*train, val"):
+        load_data(tmp_path, size=(4, 4, 3))
+    write_images(tmp_path / "test", ["cats", "dogs"])
+    with pytest.raises(BadInputError, match="take out"):
+        load_data(tmp_path, size=(4, 4, 3))
+
+
+@pytest.mark.parametrize("x", [np.full((10, 4), 0.5), np.full((10, 4), 510, "uint16"), np.full((10, 4), -1.0)])
+def test_a_scale_is_for_pixels(tmp_path, x):
+    path = save(tmp_path / "data.npz", x_train=x, x_test=x)
+    with pytest.raises(BadInputError, match="pixels 0 to 255"):
+        load_data(path, scale=(-1, 1))
+    assert np.array_equal(load_data(path).inputs(x), x.astype("float32"))
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"scale": (1,)}, "two numbers"), ({"scale": "01"}, "two numbers"), ({"scale": (0, float("nan"))}, "two numbers"),
+    ({"limit": 0}, "from 1 on"), ({"limit": 2.5}, "from 1 on"),
+])
+def test_options_out_of_range_are_refused(blobs, change, words):
+    with pytest.raises(BadInputError, match=words):
+        load_data(blobs, **change)
+
+
+def test_a_limit_takes_every_class_of_a_sorted_file(tmp_path):
+    y = np.repeat(np.arange(4), 50)
+    x = np.zeros((200, 2))
+    path = save(tmp_path / "data.npz", x_train=x, x_test=x, y_train=y, y_test=y)
+    data = load_data(path, limit=100)
+    assert set(data.y_test) == set(data.y_validation) == {0, 1, 2, 3}
+
+
+def test_what_is_read_otherwise_has_another_digest(blobs, tmp_path):
+    data = load_data(blobs)
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes(blobs.read_bytes())
+    assert load_data(copy).digest == data.digest
+    assert len({data.digest, load_data(blobs, scale=(0, 1)).digest, load_data(blobs, validation=0.2).digest}) == 3

@@ -1,4 +1,7 @@
 """The loss of a distilled network is the one of the formula, and only the student learns."""
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -94,3 +97,68 @@ def test_networks_that_do_not_fit_are_refused(mlp):
     other = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     with pytest.raises(BadInputError, match="same classes"):
         tfold.distill(mlp(), other)
+
+
+def test_two_outputs_are_the_least_and_sigmoids_are_no_distribution(mlp):
+    def network(outputs, activation):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(outputs, activation=activation)])
+
+    with pytest.raises(BadInputError, match="two classes or more"):
+        tfold.distill(network(1, None), network(1, None))
+    with pytest.raises(BadInputError, match="a teacher that gives sigmoid"):
+        tfold.distill(network(3, None), network(3, "sigmoid"))
+
+
+def test_what_is_saved_and_copied_is_the_student(mlp, data, tmp_path):
+    student = mlp()
+    taught = tfold.distill(student, mlp(seed=2))
+    taught.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = data.inputs(data.x_test)
+    logs = taught.fit(x, data.y_test, verbose=0, validation_data=(x, data.y_test),
+                      callbacks=[keras.callbacks.ModelCheckpoint(tmp_path / "taught.keras")]).history
+    assert logs["val_distillation"][0] > 0 and list(logs).count("distillation") == 1
+    loaded = keras.models.load_model(tmp_path / "taught.keras")
+    assert type(loaded) is type(student)
+    assert np.array_equal(loaded.predict(x, verbose=0), student.predict(x, verbose=0))
+
+
+def test_a_copy_learns_from_the_labels_alone(mlp, data):
+    x, y = data.inputs(data.x_test), data.y_test
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    copy = keras.models.clone_model(tfold.distill(mlp(), mlp(seed=2)))
+    plain = keras.models.clone_model(mlp())
+    plain.set_weights(copy.get_weights())
+    losses = []
+    for model in (copy, plain):
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        losses.append(model.fit(x, y, batch_size=len(x), verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import tfold
+
+def network(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, kernel_regularizer="l2")])
+
+x, y, found = np.random.default_rng(0).normal(size=(32, 6)).astype("float32"), np.arange(32) % 3, []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        student = network(1)
+        taught = tfold.distill(student, network(2), 0.3)
+        taught.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logs = taught.fit(x, y, batch_size=32, verbose=0).history
+    weights = np.concatenate([weight.ravel() for weight in student.get_weights()])
+    found.append([logs["loss"][0], logs["distillation"][0], *weights])
+print(np.abs(np.subtract(*found)).max())
+"""
+
+
+def test_two_replicas_take_the_same_step_as_one():
+    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.split()[-1]) < 1e-6

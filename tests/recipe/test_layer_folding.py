@@ -8,6 +8,7 @@ import pytest
 
 import tfold
 from tfold.errors import BadInputError, TfoldError
+from tfold.files import held
 from tfold.recipe.base import train_base
 from tfold.recipe.layer_folding import Recipe, layer_folding
 from tfold.recipe.settings import Training
@@ -90,6 +91,53 @@ def test_other_settings_in_the_same_folder_are_refused(base, data, tmp_path):
         layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
 
 
+def test_other_images_base_or_teacher_in_the_same_folder_are_refused(base, data, mlp, tmp_path):
+    recipe = replace(RECIPE, distill=0.5)
+    layer_folding(base, data, recipe, tmp_path / "a", quiet)
+    others = {"data=": {"data": replace(data, y_test=data.y_test[::-1])}, "base=": {"base": mlp()},
+              "teacher=": {"teacher": mlp()}}
+    for words, change in others.items():
+        given = {"base": base, "data": data, "recipe": recipe, "folder": tmp_path / "a", "say": quiet, **change}
+        with pytest.raises(BadInputError, match=words):
+            layer_folding(**given)
+    moved = replace(data, source="elsewhere.npz")
+    assert layer_folding(base, moved, recipe, tmp_path / "a", quiet).accuracy["test"] >= 0
+
+
+def test_post_folding_goes_on_only_behind_the_alpha_that_it_began_with(base, data, tmp_path):
+    def cut(phase, epoch, logs):
+        if (phase, epoch) == ("post", 0):
+            raise Cut
+
+    with pytest.raises(Cut):
+        layer_folding(base, data, RECIPE, tmp_path / "a", quiet, cut)
+    path = tmp_path / "a" / "alpha.checkpoint.npz"
+    state = dict(np.load(path))
+    first = next(name for name, value in state.items() if name != "about" and value.shape == () and value == 1.0)
+    np.savez(path, **{**state, first: np.float32(0)})
+    with pytest.raises(BadInputError, match="begun_with"):
+        layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
+
+
+def test_one_process_works_in_a_folder(base, data, tmp_path):
+    with held(tmp_path / "a"), pytest.raises(BadInputError, match="another is at work"):
+        layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInputError, match="folder that can be made"):
+        layer_folding(base, data, RECIPE, tmp_path / "file" / "a", quiet)
+
+
+def test_a_base_that_is_trained_anew_replaces_the_old_one(mlp, data, tmp_path):
+    first, _ = train_base(mlp, data, Training(1, 0.05, 32), tmp_path, quiet)
+    with pytest.raises(BadInputError, match="network="):
+        train_base(lambda: mlp(softmax=True), data, Training(1, 0.05, 32), tmp_path, quiet)
+    with pytest.raises(BadInputError, match="data="):
+        train_base(mlp, replace(data, scale=(0.0, 255.0)), Training(1, 0.05, 32), tmp_path, quiet)
+    (tmp_path / "base.checkpoint.npz").unlink()
+    second, _ = train_base(mlp, data, Training(2, 0.05, 32, seed=7), tmp_path, quiet)
+    assert not same(first, second) and same(second, keras.models.load_model(tmp_path / "base.keras"))
+
+
 def test_a_damaged_checkpoint_is_refused(base, data, tmp_path):
     layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
     (tmp_path / "a" / "outcome.json").unlink()
@@ -143,7 +191,9 @@ def test_networks_and_images_that_do_not_fit_are_refused(base, data, mlp, tmp_pa
     ({"post": "later"}, "post is"),
     ({"alpha_epochs": 0}, "from 1 on"), ({"post_epochs": -1}, "from 0 on"), ({"alpha_rate": float("nan")}, "from 0 on"),
     ({"augment": "turn"}, "augment is"), ({"precision": "float16"}, "precision is"), ({"distill": 2}, "from 0 to 1"),
-    ({"border": "approximate"}, 'post="folded"'), ({"clip": -1}, "clip is"),
+    ({"border": "approximate"}, 'post="folded"'), ({"clip": -1}, "clip is"), ({"policy": "foo"}, "policy is"),
+    ({"policy": len}, "policy is"), ({"border": "foo"}, "border is"), ({"padding": "foo"}, "padding is"),
+    ({"temperature": 0}, "above 0"), ({"seed": -1}, "seed is"), ({"seed": None}, "seed is"), ({"tie": 3}, "names"),
 ])
 def test_recipes_out_of_range_are_refused(change, words):
     with pytest.raises(BadInputError, match=words):
@@ -154,3 +204,15 @@ def test_recipes_out_of_range_are_refused(change, words):
 def test_trainings_out_of_range_are_refused(change):
     with pytest.raises(BadInputError):
         Training(**change)
+
+
+def test_numbers_of_numpy_and_single_names_are_taken():
+    recipe = Recipe(strength=np.float32(0.5), seed=np.int64(3), skip="relu_1", tie=[["a", "b"]])
+    assert json.dumps(recipe.to_json()) and recipe.skip == ("relu_1",) and recipe.tie == (("a", "b"),)
+
+
+def test_images_are_scaled_once(mlp, data, tmp_path):
+    image = keras.Input((6, 6, 1))
+    itself = keras.Model(image, mlp()(keras.layers.Rescaling(1 / 127.5, -1)(image)))
+    with pytest.raises(BadInputError, match="scaled once"):
+        layer_folding(itself, data, RECIPE, tmp_path / "a", quiet)

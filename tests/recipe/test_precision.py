@@ -25,6 +25,12 @@ def test_nested_models_are_taken_along(convolutional):
     assert in_precision(outer, "bfloat16").get_layer("small").get_layer("conv_1").compute_dtype == "bfloat16"
 
 
+def test_operations_keep_the_type_that_they_name():
+    image = keras.Input((4,), dtype="uint8")
+    model = keras.Model(image, keras.layers.Dense(2)(keras.ops.cast(image, "float32")))
+    assert in_precision(model, "bfloat16").layers[-1].compute_dtype == "bfloat16"
+
+
 def test_other_words_are_refused(convolutional):
     with pytest.raises(BadInputError, match="precision is one of"):
         in_precision(convolutional(), "float16")

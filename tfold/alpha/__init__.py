@@ -15,6 +15,9 @@ unless the task's loss holds it back. Plain `compile` and `fit` do the training,
 
 from importlib import import_module
 
+# First of all, for what comes with it: the registration of this package's layers, before any module of it is half-made.
+import keras  # noqa: F401
+
 _HOME = {
     "AlphaActivation": "activation",
     "AlphaLogger": "callbacks",

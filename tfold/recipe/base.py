@@ -3,8 +3,10 @@ from pathlib import Path
 
 import keras
 
+from tfold.files import held
 from tfold.loading import load_model, save_model
 from tfold.recipe.fitting import checkpoint_path, fit
+from tfold.recipe.identity import check_fits, digest, structure
 from tfold.recipe.precision import in_precision
 from tfold.training.restructure import in_fewer_sweeps, restore_batch_norm
 
@@ -30,11 +32,15 @@ def train_base(build, data, training, folder, say, on_epoch=None):
     path = Path(folder) / "base.keras"
     keras.utils.set_random_seed(training.seed)
     network = build()
+    check_fits(network, data)
     model = in_fewer_sweeps(in_precision(network, training.precision))
-    about = {"network": network.name, "data": data.source, "images": len(data.x_train)}
-    history = fit(model, data, training, checkpoint_path(folder, "base"), about, say, network.name, on_epoch=on_epoch)
-    base = in_precision(restore_batch_norm(model), "float32")
-    if not path.exists():
-        save_model(base, path)
-    return load_model(path), history
+    about = {"network": structure(network), "data": data.digest}
+    with held(folder):
+        history = fit(model, data, training, checkpoint_path(folder, "base"), about, say, network.name,
+                      on_epoch=on_epoch)
+        base = in_precision(restore_batch_norm(model), "float32")
+        # The file stays as it is where it holds this network: its digest is what later runs go by.
+        if not path.exists() or digest(load_model(path)) != digest(base):
+            save_model(base, path, force=True)
+        return load_model(path), history
 

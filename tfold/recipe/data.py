@@ -7,16 +7,21 @@
 What is chosen by accuracy (λ_c, when to stop) is chosen by the validation part, which is taken out of the training
 part; the test part only judges.
 """
+import hashlib
+import math
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from tfold.checks import check_path
 from tfold.errors import BadInputError, TfoldError, one_line
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 PARTS = ("x_train", "y_train", "x_test", "y_test")
+UNUSED = ("val", "valid", "validation")
 SPLIT_SEED = 0  # of what is held back: the same images whatever a run's own seed
 
 
@@ -42,6 +47,15 @@ class Data:
     classes: int
     scale: tuple | None = None
 
+    @cached_property
+    def digest(self):
+        """What tells these images, their division and scale from others: sha256, 16 digits."""
+        total = hashlib.sha256(repr(self.scale).encode())
+        for part in (self.x_train, self.y_train, self.x_validation, self.y_validation, self.x_test, self.y_test):
+            total.update(f"{part.dtype} {part.shape}".encode())
+            total.update(np.ascontiguousarray(part))
+        return total.hexdigest()[:16]
+
     def inputs(self, x):
         """Stored images as a network takes them: float32, scaled.
 
@@ -63,7 +77,8 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     Args:
         source: a name of `DATASETS`; the path of a .npz with `PARTS`; or a folder of images, a subfolder a class,
             in `train` and `test` or without such parts (then every fifth image is for testing).
-        scale: `(low, high)`: what pixels 0 and 255 become, as the network was trained. None: they stay as they are.
+        scale: `(low, high)`: what pixels 0 and 255 become, as the network was trained; the images are pixels then.
+            None: they stay as they are.
         validation: share of the training part that is held back to choose by: the same images at every call.
         limit: at most so many images to train on (and a fifth as many to validate and to test by).
         size: `(height, width, channels)` of a folder's images.
@@ -85,6 +100,10 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
         raise BadInputError(
             f"validation is a share between 0 and 1. Received: validation={validation!r}. The default is 0.1."
         )
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise BadInputError(f"limit counts images, from 1 on. Received: limit={limit!r}. Leave it out for all.")
+    scale = _checked_scale(scale)
+    check_path(source)
     path = Path(source)
     if str(source) in DATASETS and not path.exists():
         parts = _keras_dataset(str(source))
@@ -93,16 +112,43 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     else:
         parts = _npz(path)
     (x_train, y_train), (x_test, y_test) = _checked(*parts, source)
+    if scale is not None:
+        for name, x in (("x_train", x_train), ("x_test", x_test)):
+            _check_pixels(x, name, source, scale)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(x_train))
     held_back = min(max(1, round(validation * len(x_train))), len(x_train) - 1)
     choose, train = order[:held_back], np.sort(order[held_back:])
     if limit is not None:
         few = max(1, limit // 5)
         train = np.sort(np.random.default_rng(SPLIT_SEED).permutation(train)[:limit])
-        choose, x_test, y_test = choose[:few], x_test[:few], y_test[:few]
+        test = np.sort(np.random.default_rng(SPLIT_SEED).permutation(len(x_test))[:few])  # they may be sorted by class
+        choose, x_test, y_test = choose[:few], x_test[test], y_test[test]
     classes = int(max(y_train.max(), y_test.max())) + 1
     return Data(str(source), x_train[train], y_train[train], x_train[choose], y_train[choose], x_test, y_test, classes,
-                None if scale is None else tuple(float(number) for number in scale))
+                scale)
+
+
+def _checked_scale(scale):
+    if scale is None:
+        return None
+    try:
+        low, high = (float(number) for number in scale)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if isinstance(scale, str) or not math.isfinite(low) or not math.isfinite(high):
+        raise BadInputError(
+            f"scale is what pixels 0 and 255 become: two numbers. Received: scale={scale!r}. Use (0, 1) or (-1, 1)."
+        )
+    return low, high
+
+
+def _check_pixels(x, name, source, scale):
+    low, high = x.min(), x.max()
+    if low < 0 or high > 255 or (x.dtype.kind == "f" and high <= 1):
+        raise BadInputError(
+            f"A scale is for pixels 0 to 255. Received: {source}, whose {name} goes from {low:g} to {high:g}, and "
+            f"scale={scale}. Leave the scale out if the images are scaled already, or store them as uint8."
+        )
 
 
 def _keras_dataset(name):
@@ -149,7 +195,8 @@ def _folder(folder, size, resize):
     from tfold.tflite.image_folder import read_images
     from tfold.tflite.samples import Input
 
-    if size is None or None in size:
+    whole = isinstance(size, (tuple, list)) and len(size) == 3 and all(isinstance(n, int) and n > 0 for n in size)
+    if not whole:
         raise BadInputError(
             f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
         )
@@ -164,8 +211,9 @@ def _folder(folder, size, resize):
             )
         return next(iter(images.values())), labels
 
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        names = [sorted(p.name for p in (folder / part).iterdir() if p.is_dir()) for part in ("train", "test")]
+    parts = {path.name for path in folder.iterdir() if path.is_dir()} & {"train", "test", *UNUSED}
+    if parts == {"train", "test"}:
+        names = [_classes(folder / part) for part in ("train", "test")]
         if names[0] != names[1]:
             odd = sorted(set(names[0]) ^ set(names[1]))
             raise BadInputError(
@@ -173,9 +221,18 @@ def _folder(folder, size, resize):
                 "Make the subfolders of train and test the same."
             )
         return read(folder / "train"), read(folder / "test")
+    if parts:
+        raise BadInputError(
+            f"A folder in parts has train and test, and no other. Received: {folder} with {', '.join(sorted(parts))}. "
+            "Call what is to judge test, and take out what is not to be used: the validation part is taken from train."
+        )
     images, labels = read(folder)
     test = np.arange(len(images)) % 5 == 0
     return (images[~test], labels[~test]), (images[test], labels[test])
+
+
+def _classes(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _checked(train, test, source):
@@ -184,7 +241,7 @@ def _checked(train, test, source):
         x, y = np.asarray(x), np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
-        if y.ndim != 1 or not (np.issubdtype(y.dtype, np.integer) or np.array_equal(y, np.round(y))) or y.dtype == bool:
+        if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or not np.array_equal(y, np.round(y)):
             raise BadInputError(
                 f"Labels are class numbers, (n,) or (n, 1). Received: {source}, whose y_{name} is {y.dtype}{y.shape}. "
                 "Of one-hot labels take the argmax."
@@ -194,10 +251,10 @@ def _checked(train, test, source):
                 f"There are as many images as labels, two at least. Received: {source} with x_{name} {x.shape} and "
                 f"y_{name} {y.shape}. Check how it was written."
             )
-        if not (np.issubdtype(x.dtype, np.number) and not np.iscomplexobj(x)) or y.min() < 0:
+        if x.dtype.kind not in "iuf" or y.min() < 0 or y.max() > 1_000_000:
             raise BadInputError(
                 f"Images are numbers, and classes count from 0. Received: {source} with x_{name} of {x.dtype} and "
-                f"least label {y.min()}. Check how it was written."
+                f"labels from {y.min()} to {y.max()}. Check how it was written."
             )
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise BadInputError(

@@ -76,7 +76,8 @@ class _Finite(keras.callbacks.Callback):
         self.title = title
 
     def on_epoch_end(self, epoch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
+        logs = logs or {}
+        loss = max(logs.get("loss", 0.0), logs.get("val_loss", 0.0), key=lambda value: not value < float("inf"))
         if not loss < float("inf"):
             raise TfoldError(
                 f"A loss stays a number. Received: {loss} in epoch {epoch + 1} of {self.title}: the training has "

@@ -6,15 +6,33 @@ import keras
 import numpy as np
 
 from tfold.errors import BadInputError
-from tfold.graph.calls import check_graph_model
+from tfold.graph.calls import check_graph_model, is_graph_model
+
+
+def structure(model):
+    """What tells what two networks compute with from each other, whatever their layers are called: sha256, 16 digits.
+
+    Names are left out, since Keras counts layers without a name on and on: conv2d_7 here is conv2d in another process.
+    """
+    total = hashlib.sha256()
+    for layer in model.layers:
+        inside = structure(layer) if is_graph_model(layer) else _nameless(layer.get_config())
+        total.update(f"{type(layer).__name__} {json.dumps(inside, sort_keys=True, default=str)}".encode())
+    return total.hexdigest()[:16]
 
 
 def digest(model):
-    """What tells two networks apart: sha256 of structure and weights, 16 digits."""
-    total = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    """What tells two trained networks apart: sha256 of structure and weights, 16 digits."""
+    total = hashlib.sha256(structure(model).encode())
     for weight in model.weights:
-        total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+        total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
     return total.hexdigest()[:16]
+
+
+def _nameless(config):
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key != "name"}
+    return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
 def differences(before, now):
@@ -47,6 +65,12 @@ def check_fits(model, data):
         raise BadInputError(
             f"Images have the shape that the network takes. Received: {data.source} with {shape}, and {model.name!r}, "
             f"which takes {wanted}. Resize them."
+        )
+    scaling = [layer.name for layer in model.layers if type(layer).__name__ in ("Rescaling", "Normalization")]
+    if scaling and data.scale not in (None, (0.0, 255.0)):
+        raise BadInputError(
+            f"Images are scaled once. Received: scale={data.scale}, and {model.name!r}, which scales them itself "
+            f"({scaling[0]}). Leave the scale out."
         )
     classes = model.outputs[0].shape[-1]
     if data.classes > classes:

@@ -17,7 +17,7 @@ from tfold.alpha.reading import alphas
 from tfold.alpha.settling import settle
 from tfold.alpha.surgery import prefold
 from tfold.errors import BadInputError
-from tfold.files import whole
+from tfold.files import held, whole
 from tfold.folding import fold, nonlinear_depth
 from tfold.graph.capture import capture
 from tfold.loading import load_model, save_model
@@ -46,7 +46,7 @@ class Outcome:
             and "fold" that right before and behind the fold, both (validation, test).
         history: "alpha" and "post": logs, a dict an epoch; those of "alpha" have every α as alpha/<layer>.
         folded: the folded Keras model.
-        report: of the fold.
+        report: of the fold; None where the outcome was read from a finished run's folder.
     """
 
     strength: float
@@ -92,13 +92,17 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
     >>> outcome.depth, outcome.accuracy["test"]
     (10, 0.837)
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {"base": digest(base), "data": data.source, "images": len(data.x_train), "scale": data.scale}
-    done = _finished(folder, recipe, about)
-    if done is not None:
-        return done
     check_fits(base, data)
+    about = {"base": digest(base), "data": data.digest}
+    if recipe.distill and teacher is not None:
+        about["teacher"] = digest(teacher)
+    folder = Path(folder)
+    with held(folder):
+        return _finished(folder, recipe, about) or _run(base, data, recipe, folder, about, say, on_epoch, teacher,
+                                                        Path(prefolded_in or folder))
+
+
+def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in):
     ask = (lambda phase: None) if on_epoch is None else (
         lambda phase: lambda epoch, logs: on_epoch(phase, epoch, logs))
 
@@ -108,7 +112,7 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
     alpha_about = {**about, **{name: getattr(recipe, name) for name in
                                ("strength", "p", "warmup", "ramp", "skip", "only", "tie", "padding")}}
     alpha_history = fit(
-        f_alpha, data, recipe.alpha_training(), checkpoint_path(prefolded_in or folder, "alpha"), alpha_about, say,
+        f_alpha, data, recipe.alpha_training(), checkpoint_path(prefolded_in, "alpha"), alpha_about, say,
         f"pre-folding, λ_c {recipe.strength:g}", [AlphaSchedule(recipe.strength, recipe.warmup, recipe.ramp), logger],
         ask("alpha"))
     learned = alphas(f_alpha)
@@ -122,11 +126,12 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
         if not recipe.post_epochs:
             return model, []
         keras.utils.set_random_seed(recipe.seed)
+        settings = {**about, **recipe.to_json(), "begun_with": digest(model)}  # with the activations that are left
         model = in_fewer_sweeps(in_precision(model, recipe.precision))
         trained = distill(model, base if teacher is None else teacher, recipe.distill, recipe.temperature) \
             if recipe.distill else model
         history = fit(trained, data, recipe.post_training(), checkpoint_path(folder, "post"),
-                      {**about, **recipe.to_json()}, say, f"post-folding, λ_c {recipe.strength:g}",
+                      settings, say, f"post-folding, λ_c {recipe.strength:g}",
                       on_epoch=ask("post"))
         return in_precision(model, "float32"), history
 
@@ -174,7 +179,8 @@ def _finished(folder, recipe, about):
             f"outcome.json is as this program writes it. Received: {path}, which cannot be read. Remove it to fold "
             "anew."
         ) from error
-    check_same({**found["recipe"], **{name: found[name] for name in about}}, {**recipe.to_json(), **about}, path,
+    whose = {name: found.get(name) for name in ("base", "data", "teacher")}
+    check_same({**found["recipe"], **whose}, {**recipe.to_json(), **about}, path,
                "Use these, or another folder.")
     outcome.folded = load_model(folder / "folded.keras")
     return outcome

@@ -1,4 +1,6 @@
 """The same network computing in another number type: weights stay float32, the arithmetic becomes bfloat16, or back."""
+import keras
+
 from tfold.errors import BadInputError
 from tfold.graph.calls import is_graph_model
 from tfold.graph.clone import clone_layer
@@ -31,4 +33,11 @@ def in_precision(model, precision):
         raise BadInputError(
             f"precision is one of {', '.join(POLICIES)}. Received: precision={precision!r}. The default is float32."
         )
-    return rebuild(model, lambda op: None if is_graph_model(op) else [clone_layer(op, POLICIES[precision])])
+
+    def replace(op):
+        # An operation (keras.ops.cast) computes in what it is given, or in what it says.
+        if is_graph_model(op) or not isinstance(op, keras.layers.Layer):
+            return None
+        return [clone_layer(op, POLICIES[precision])]
+
+    return rebuild(model, replace)

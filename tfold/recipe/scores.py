@@ -3,16 +3,19 @@ import keras
 
 from tfold.graph.capture import capture
 
+LOGITS, SOFTMAX, SIGMOID = "logits", "softmax", "sigmoid"
 
-def gives_probabilities(model):
-    """Whether the model's (first) output is that of a softmax or sigmoid."""
+
+def kind_of_scores(model):
+    """`LOGITS`, `SOFTMAX` or `SIGMOID`: what a model's (first) output is."""
     graph = capture(model)
-    node = graph[graph.outputs[0].node]
+    node = graph[graph.outputs[0]]
     while node.op == "identity":
-        node = graph[node.inputs[0].node]
-    return node.op == "activation" and node.attrs["fn"] in ("softmax", "sigmoid")
+        node = graph[node.inputs[0]]
+    function = node.attrs["fn"] if node.op == "activation" else None
+    return function if function in (SOFTMAX, SIGMOID) else LOGITS
 
 
 def classification_loss(model):
     """The loss of class numbers that fits the model's output."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=not gives_probabilities(model))
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=kind_of_scores(model) == LOGITS)

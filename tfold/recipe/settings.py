@@ -2,6 +2,8 @@
 import math
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
@@ -38,7 +40,9 @@ class Training:
     clip: float | None = None
 
     def __post_init__(self):
+        _plain(self)
         _at_least(1, epochs=self.epochs, batch=self.batch)
+        _at_least(0, seed=self.seed)
         _numbers(rate=self.rate, weight_decay=self.weight_decay, warmup=self.warmup)
         _check_clip(self.clip)
         _one_of(AUGMENT, augment=self.augment)
@@ -103,15 +107,24 @@ class Recipe:
     clip: float | None = None
 
     def __post_init__(self):
+        _plain(self)
+        for name in ("skip", "only", "tie"):
+            object.__setattr__(self, name, _names(name, getattr(self, name)))
         AlphaPenalty(self.strength, self.p)
         check_threshold(self.threshold)
         _at_least(1, alpha_epochs=self.alpha_epochs, batch=self.batch)
-        _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp)
+        _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp, seed=self.seed)
         _numbers(alpha_rate=self.alpha_rate, post_rate=self.post_rate, weight_decay=self.weight_decay)
         _check_clip(self.clip)
         _one_of(("settled", "folded"), post=self.post)
         _one_of(AUGMENT, augment=self.augment)
         _one_of(POLICIES, precision=self.precision)
+        _one_of(("latency", "macs", "always"), policy=self.policy)
+        _one_of(("exact", "approximate"), border=self.border)
+        _one_of(("keep", "forward"), padding=self.padding)
+        _numbers(distill=self.distill, temperature=self.temperature)
+        if not self.temperature:
+            raise BadInputError("temperature is a number above 0. Received: temperature=0. The usual ones are 2 to 8.")
         if not 0 <= self.distill <= 1:
             raise BadInputError(f"distill is a weight from 0 to 1. Received: distill={self.distill!r}. Use 0.5.")
         if self.border == "approximate" and self.post == "settled":
@@ -136,6 +149,24 @@ class Recipe:
                         precision=self.precision, seed=self.seed, clip=self.clip)
 
 
+def _plain(settings):
+    """NumPy's numbers become Python's, which JSON takes."""
+    for name, value in vars(settings).items():
+        if isinstance(value, (np.integer, np.floating)):
+            object.__setattr__(settings, name, value.item())
+
+
+def _names(field, value):
+    """A name, or names in lists, as tuples."""
+    if isinstance(value, str):
+        return ((value,),) if field == "tie" else (value,)
+    if not isinstance(value, (tuple, list)) or not all(isinstance(each, (str, tuple, list)) for each in value):
+        raise BadInputError(
+            f"{field} names activations. Received: {field}={value!r}. Give their layers' names."
+        )
+    return tuple(tuple(each) if isinstance(each, (tuple, list)) else each for each in value)
+
+
 def _at_least(least, **values):
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -146,7 +177,8 @@ def _at_least(least, **values):
 
 def _numbers(**values):
     for name, value in values.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+        if not good:
             raise BadInputError(
                 f"{name} is a number from 0 on. Received: {name}={value!r}. Leave it out for the default."
             )

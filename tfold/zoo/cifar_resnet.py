@@ -9,7 +9,8 @@ import keras
 from keras import layers
 
 from tfold.errors import BadInputError
-from tfold.zoo.arguments import check_classes, check_whole
+from tfold.zoo.arguments import check_classes, check_whole, image_input
+from tfold.zoo.pieces import channel_axis
 
 
 def CifarResNet(depth=20, classes=10, input_shape=(32, 32, 3), name=None):
@@ -23,14 +24,14 @@ def CifarResNet(depth=20, classes=10, input_shape=(32, 32, 3), name=None):
     Args:
         depth: 6·n + 2: 20, 32, 44, 56, 110.
         classes: number of outputs (logits).
-        input_shape: `(height, width, channels)`.
+        input_shape: `(height, width, channels)`, at least 32 pixels.
         name: of the model; `resnet<depth>` by default.
 
     Returns:
         An uncompiled `keras.Model` with random weights.
 
     Raises:
-        BadInputError: no n gives this depth, or there is no such number of classes.
+        BadInputError: no n gives this depth, or another argument is out of range.
 
     Example:
 
@@ -41,7 +42,7 @@ def CifarResNet(depth=20, classes=10, input_shape=(32, 32, 3), name=None):
     check_classes(classes)
     if depth < 8 or (depth - 2) % 6:
         raise BadInputError(f"depth is 6·n + 2: 20, 32, 44, 56, 110. Received: depth={depth!r}")
-    x = keras.Input(input_shape, name="image")
+    x = image_input(None, input_shape, 32, include_top=True, name="image")
     y = layers.ReLU(name="relu_0")(_convolution(x, 16, 3, 1, "conv_0"))
     for stage, filters in enumerate((16, 32, 64), start=1):
         for block in range(1, (depth - 2) // 6 + 1):
@@ -63,4 +64,4 @@ def _convolution(x, filters, window, strides, name):
     if window > 1:
         x = layers.ZeroPadding2D(window // 2, name=f"{name}_pad")(x)
     x = layers.Conv2D(filters, window, strides, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    return layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.BatchNormalization(channel_axis(), name=f"{name}_bn")(x)
