@@ -32,3 +32,19 @@ def check_path(path):
     """Raise `BadInputError` unless `path` is something that names a file."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise BadInputError(f"A path is a string or a pathlib.Path. Received: {path!r}. Name a file.")
+
+
+def differences(before, now):
+    """What differs between two dicts of settings, in words.
+
+    Example:
+
+    >>> differences({"batch": 128, "post": "settled"}, {"batch": 64, "post": "settled"})
+    ['batch: 128, now 64']
+    """
+    return [f"{name}: {_word(before.get(name))}, now {_word(now.get(name))}" for name in {**before, **now}
+            if before.get(name) != now.get(name)]
+
+
+def _word(value):
+    return "nothing" if value in (None, []) else str(value)

@@ -81,10 +81,10 @@ def test_a_finished_fold_returns_at_once_with_the_same(base, data, tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(base, data, tmp_path):
     layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
-    with pytest.raises(BadInputError, match="strength=2.0, now 1.0"):
+    with pytest.raises(BadInputError, match="strength: 2.0, now 1.0"):
         layer_folding(base, data, replace(RECIPE, strength=1.0), tmp_path / "a", quiet)
     (tmp_path / "a" / "outcome.json").unlink()
-    with pytest.raises(BadInputError, match="strength=2.0, now 1.0"):
+    with pytest.raises(BadInputError, match="strength: 2.0, now 1.0"):
         layer_folding(base, data, replace(RECIPE, strength=1.0), tmp_path / "a", quiet)
     (tmp_path / "a" / "outcome.json").write_text("{")
     with pytest.raises(BadInputError, match=r"outcome\.json"):
@@ -94,8 +94,8 @@ def test_other_settings_in_the_same_folder_are_refused(base, data, tmp_path):
 def test_other_images_base_or_teacher_in_the_same_folder_are_refused(base, data, mlp, tmp_path):
     recipe = replace(RECIPE, distill=0.5)
     layer_folding(base, data, recipe, tmp_path / "a", quiet)
-    others = {"data=": {"data": replace(data, y_test=data.y_test[::-1])}, "base=": {"base": mlp()},
-              "teacher=": {"teacher": mlp()}}
+    others = {"data:": {"data": replace(data, y_test=data.y_test[::-1])}, "base:": {"base": mlp()},
+              "teacher:": {"teacher": mlp()}}
     for words, change in others.items():
         given = {"base": base, "data": data, "recipe": recipe, "folder": tmp_path / "a", "say": quiet, **change}
         with pytest.raises(BadInputError, match=words):
@@ -129,9 +129,9 @@ def test_one_process_works_in_a_folder(base, data, tmp_path):
 
 def test_a_base_that_is_trained_anew_replaces_the_old_one(mlp, data, tmp_path):
     first, _ = train_base(mlp, data, Training(1, 0.05, 32), tmp_path, quiet)
-    with pytest.raises(BadInputError, match="network="):
+    with pytest.raises(BadInputError, match="network:"):
         train_base(lambda: mlp(softmax=True), data, Training(1, 0.05, 32), tmp_path, quiet)
-    with pytest.raises(BadInputError, match="data="):
+    with pytest.raises(BadInputError, match="data:"):
         train_base(mlp, replace(data, scale=(0.0, 255.0)), Training(1, 0.05, 32), tmp_path, quiet)
     (tmp_path / "base.checkpoint.npz").unlink()
     second, _ = train_base(mlp, data, Training(2, 0.05, 32, seed=7), tmp_path, quiet)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfold.checks import differences
 from tfold.errors import BadInputError
 from tfold.sweeps.plan import (
     RECIPE,
     Plan,
     content_of,
     covering_order,
-    differences,
     name_of,
     spread_strengths,
 )

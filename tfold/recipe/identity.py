@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 
+from tfold.checks import differences
 from tfold.errors import BadInputError
 from tfold.graph.calls import check_graph_model, is_graph_model
 
@@ -35,16 +36,9 @@ def _nameless(config):
     return [_nameless(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
-def differences(before, now):
-    """Sentences' parts on what differs between two settings, as JSON has them: "rate=0.1, now 0.01"."""
-    before, now = (json.loads(json.dumps(settings)) for settings in (before, now))
-    return [f"{key}={before.get(key)!r}, now {now.get(key)!r}" for key in {**before, **now}
-            if before.get(key) != now.get(key)]
-
-
 def check_same(before, now, where, way_out):
     """Raise `BadInputError` with all differences if settings are not those that a file was made with."""
-    found = differences(before, now)
+    found = differences(*(json.loads(json.dumps(settings)) for settings in (before, now)))
     if found:
         raise BadInputError(
             f"A run goes on with the settings it began with. Received: {where}, begun with {'; '.join(found)}. "

@@ -107,7 +107,7 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
         lambda phase: lambda epoch, logs: on_epoch(phase, epoch, logs))
 
     keras.utils.set_random_seed(recipe.seed)
-    f_alpha = _prefolded(base, recipe)
+    f_alpha = prefolded(base, recipe)
     logger = AlphaLogger(recipe.threshold, per_layer=True)
     alpha_about = {**about, **{name: getattr(recipe, name) for name in
                                ("strength", "p", "warmup", "ramp", "skip", "only", "tie", "padding")}}
@@ -186,7 +186,8 @@ def _finished(folder, recipe, about):
     return outcome
 
 
-def _prefolded(base, recipe):
+def prefolded(base, recipe):
+    """F_α as a recipe has it, untrained."""
     return prefold(in_precision(base, recipe.precision), AlphaPenalty(recipe.strength, recipe.p),
                    only=list(recipe.only) or None, skip=list(recipe.skip) or None, tie=recipe.tie,
                    padding=recipe.padding)

@@ -163,22 +163,6 @@ def content_of(source):
     return str(source)
 
 
-def differences(before, now):
-    """What differs between two identities, in words.
-
-    Example:
-
-    >>> differences({"batch": 128, "post": "settled"}, {"batch": 64, "post": "settled"})
-    ['batch: 128, now 64']
-    """
-    return [f"{name}: {_word(before.get(name))}, now {_word(now.get(name))}" for name in {**before, **now}
-            if before.get(name) != now.get(name)]
-
-
-def _word(value):
-    return "nothing" if value in (None, []) else str(value)
-
-
 def _listed(value):
     """Tuples as the lists that JSON makes of them."""
     return [_listed(each) for each in value] if isinstance(value, (tuple, list)) else value

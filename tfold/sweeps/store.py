@@ -12,9 +12,9 @@ import time
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
 
+from tfold.checks import differences
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.sweeps.interrupts import uninterrupted
-from tfold.sweeps.plan import differences
 
 PATIENCE = 60.0  # seconds that SQLite waits for another process' write
 JOURNAL = "journal:"

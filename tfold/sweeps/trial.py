@@ -4,18 +4,14 @@ import gc
 import time
 from pathlib import Path
 
-import keras  # noqa: F401  first: while it is imported, it learns tfold's layers, and imports them
-
-from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alpha_layers
-from tfold.alpha.surgery import prefold
 from tfold.folding import nonlinear_depth
 from tfold.graph.capture import capture
 from tfold.loading import load_model
 from tfold.passes.figures import figures
 from tfold.recipe.data import load_data
 from tfold.recipe.identity import check_fits
-from tfold.recipe.layer_folding import Recipe, layer_folding, measure
+from tfold.recipe.layer_folding import Recipe, layer_folding, measure, prefolded
 from tfold.sweeps.claimed import Abandoned
 from tfold.sweeps.plan import content_of
 
@@ -95,8 +91,7 @@ class Bench:
         """
         recipe = self.recipe
         if self._ruler is None:
-            self._ruler = prefold(self.base, AlphaPenalty(), only=list(recipe.only) or None,
-                                  skip=list(recipe.skip) or None, tie=recipe.tie, padding=recipe.padding)
+            self._ruler = prefolded(self.base, recipe)
         for name, layer in alpha_layers(self._ruler).items():
             layer.alpha.assign(alphas[name])
         return nonlinear_depth(self._ruler, recipe.threshold)
