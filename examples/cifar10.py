@@ -20,7 +20,19 @@ learning rates of these.
 from dataclasses import replace
 
 import common
-from common import COLUMNS, base_row, data_of, draw_alphas, folded_row, run, say, summary, summary_text, write_results
+from common import (
+    COLUMNS,
+    base_row,
+    data_of,
+    draw_alphas,
+    folded_row,
+    prepare,
+    run,
+    say,
+    summary,
+    summary_text,
+    write_results,
+)
 
 POST = ("settled", "settled+distill", "merged", "merged+distill", "base")
 NETWORKS = ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16", "vgg19")
@@ -41,51 +53,61 @@ def main():
     parser.add_argument("--distill", type=float, default=0.7, help="weight of the base network's outputs")
     parser.add_argument("--temperature", type=float, default=4.0)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.network, arguments.limit, arguments.weight_decay = "resnet8", 640, 0.0
-        arguments.epochs = arguments.alpha_epochs = arguments.post_epochs = 1
+    arguments = common.parse(parser, network="resnet8", limit=640, weight_decay=0.0, epochs=1, alpha_epochs=1,
+                             post_epochs=1)
+    plans = [plan(arguments, seed) for seed in range(arguments.seeds)]
+    prepare(arguments.output)
 
     from tfold.recipe.base import train_base
-    from tfold.recipe.settings import Recipe, Training
 
-    data = data_of(arguments, (32, 32, 3))
-    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
-    rows = []
-    for seed in range(arguments.seeds):
+    data, rows = data_of(arguments, (32, 32, 3)), []
+    for seed, (training, longer, recipes) in enumerate(plans):
         folder = arguments.output / f"{arguments.network}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        base, history = train_base(
-            lambda: network(arguments.network, data), data,
-            Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike), folder, say)
+        base, history = train_base(lambda: network(arguments.network, data), data, training, folder, say)
         rows.append(base_row(arguments.network, seed, base, data, history))
         say(f"base: {rows[-1]['test']:.2%} on the test images")
-        recipe = Recipe(
-            seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
-            post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, **alike,
-            skip=("relu_0",) if arguments.network.startswith("resnet") else ())
-        for strength in arguments.strengths:
-            rows += folded(base, data, replace(recipe, strength=strength), folder / f"strength{strength:g}", arguments)
-        if "base" in arguments.post:
-            rows.append(trained_on(base, data, recipe, folder, arguments.network, seed))
+        for strength, ways in recipes.items():
+            rows += folded(base, data, ways, folder / f"strength{strength:g}", arguments)
+        if longer is not None:
+            rows.append(trained_on(base, data, longer, folder, arguments.network))
     write_results(arguments.output, arguments, rows, COLUMNS, summary=summary(rows))
     print(summary_text(rows))
 
 
-def folded(base, data, recipe, folder, arguments):
+def plan(arguments, seed):
+    """All trainings of a seed, made before the first begins: a setting that cannot be shows now, not after hours.
+
+    Returns:
+        (`Training` of the base; that of the base trained on, or None; λ_c → way of post-folding → `Recipe`)
+    """
+    from tfold.recipe.settings import Recipe, Training
+
+    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
+    training = Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike)
+    recipe = Recipe(
+        seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
+        post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, temperature=arguments.temperature, **alike,
+        skip=("relu_0",) if arguments.network.startswith("resnet") else ())
+    merged = {"post": "folded", "policy": "always", "border": "approximate", "post_rate": arguments.merged_rate,
+              "post_clip": 1.0}
+    recipes = {
+        strength: {
+            post: replace(recipe, strength=strength, distill=arguments.distill if "distill" in post else 0.0,
+                          **(merged if post.startswith("merged") else {}))
+            for post in arguments.post if post != "base"}
+        for strength in arguments.strengths}
+    longer = replace(recipe.alpha_training(), epochs=recipe.alpha_epochs + recipe.post_epochs, rate=recipe.post_rate)
+    return training, longer if "base" in arguments.post else None, recipes
+
+
+def folded(base, data, recipes, folder, arguments):
     """Pre-folding with one λ_c, and each way of post-folding behind it, as rows of the results."""
     from tfold.recipe.layer_folding import layer_folding
 
     rows = []
-    for post in arguments.post:
-        if post == "base":
-            continue
-        chosen = replace(recipe, distill=arguments.distill if "distill" in post else 0.0,
-                         temperature=arguments.temperature)
-        if post.startswith("merged"):
-            chosen = replace(chosen, post="folded", policy="always", border="approximate",
-                             post_rate=arguments.merged_rate)
-        outcome = layer_folding(base, data, chosen, folder / post, say, prefolded_in=folder)
+    for post, recipe in recipes.items():
+        outcome = layer_folding(base, data, recipe, folder / post, say, prefolded_in=folder)
         rows.append(folded_row(arguments.network, recipe.seed, f"λ_c {recipe.strength:g}, {post}", outcome))
         name = f"{arguments.network}-{recipe.seed}-{recipe.strength:g}-alphas.png"
         draw_alphas(outcome, arguments.output / name, arguments.network)
@@ -103,18 +125,17 @@ def network(name, data):
     return CifarVGG(int(name.removeprefix("vgg")), data.classes, data.x_train.shape[1:])
 
 
-def trained_on(base, data, recipe, folder, name, seed):
+def trained_on(base, data, training, folder, name):
     """The base network with as many epochs more as the folded one had: what training longer alone brings."""
-    from tfold.recipe.base import in_fewer_sweeps
     from tfold.recipe.fitting import checkpoint_path, fit
     from tfold.recipe.identity import digest
     from tfold.recipe.precision import in_precision
+    from tfold.training.restructure import in_fewer_sweeps
 
-    model = in_fewer_sweeps(in_precision(base, recipe.precision))
-    training = replace(recipe.post_training(), epochs=recipe.alpha_epochs + recipe.post_epochs)
+    model = in_fewer_sweeps(in_precision(base, training.precision))
     history = fit(model, data, training, checkpoint_path(folder, "trained_on"), {"base": digest(base)}, say,
                   f"{name}, trained on")
-    return {**base_row(name, seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
+    return {**base_row(name, training.seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the examples share: their options, their lines of progress, and how their results are written."""
 import argparse
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -8,27 +9,86 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tfold.errors import TfoldError  # noqa: E402
-from tfold.files import whole  # noqa: E402
+from tfold.files import held, scratch, whole  # noqa: E402
 from tfold.recipe.data import load_data  # noqa: E402
 
 START = time.monotonic()
+SCALE = "what pixels 0 and 255 become: --scale=-1,1"  # without "=" the minus sign would begin an option
 
 
-def parser(description, data, output, scale=(-1.0, 1.0)):
-    """An `ArgumentParser` with the options of every example."""
+def parser(description, data, output, scale="-1,1"):
+    """An `ArgumentParser` with the options of every example that trains."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("--data", default=data, help="a data set of keras.datasets (downloaded), an .npz file with "
                       "x_train, y_train, x_test, y_test, or a folder of images, a subfolder a class")
-    made.add_argument("--scale", type=_pair, default=scale, metavar="LOW,HIGH", help="what pixels 0 and 255 become")
+    made.add_argument("--scale", type=pair, default=scale, metavar="LOW,HIGH", help=SCALE)
     made.add_argument("-o", "--output", type=Path, default=Path(output),
                       help="folder of checkpoints and results; the same command goes on where it was cut off")
-    made.add_argument("--seeds", type=int, default=1, help="how many runs: seeds 0, 1, …")
+    made.add_argument("--seeds", type=at_least(1), default=1, help="how many runs: seeds 0, 1, …")
     made.add_argument("--precision", choices=["float32", "bfloat16"], default="float32",
                       help="bfloat16 is faster where the processor has instructions for it")
-    made.add_argument("--limit", type=int, help="at most so many images to train on")
-    made.add_argument("--quick", action="store_true",
-                      help="a minute on a few images: shows the way, its figures mean nothing")
+    made.add_argument("--limit", type=at_least(1), help="at most so many images to train on")
     return made
+
+
+def parse(parser, **quick):
+    """The arguments of the command; with --quick, which this adds, those of `quick` whatever the command says."""
+    names = ", ".join("--" + name.replace("_", "-") for name in quick)
+    parser.add_argument("--quick", action="store_true",
+                        help=f"a minute that shows the way; its figures mean nothing. It overrides {names}")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        vars(arguments).update(quick)
+    return arguments
+
+
+def at_least(least, kind=int):
+    """A `type` of argparse: numbers from `least` on."""
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(
+                f"a {'whole ' if kind is int else ''}number from {least} on. Received: {text!r}. Leave the option out "
+                "for its default.")
+        return value
+
+    return read
+
+
+def pair(text):
+    """A `type` of argparse: "-1,1" as two numbers."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise argparse.ArgumentTypeError(
+            f"two numbers with a comma between them. Received: {text!r}. Write --scale=-1,1.")
+    return low, high
+
+
+def prepare(output, pictures=True):
+    """Make the folder of the results; raise now, not after hours, where they could not be written or drawn."""
+    if pictures:
+        from tfold.report.drawing import check_matplotlib
+
+        check_matplotlib()
+    with held(output), scratch(output):  # only writing shows whether one may
+        pass
+
+
+def check_bench(runtime, threads, blocks=20):
+    """Raise now what `tfold.bench` would say of these after the training."""
+    from tfold.measure.run import check_thread_counts
+    from tfold.measure.runtimes import resolve
+    from tfold.measure.schedule import Schedule
+
+    resolve(runtime)
+    check_thread_counts(threads)
+    Schedule(blocks).check(models=2)
 
 
 def data_of(arguments, size=None):
@@ -37,11 +97,17 @@ def data_of(arguments, size=None):
 
 
 def run(main):
-    """Run an example's `main`: what tfold says no to becomes one sentence and exit code 1."""
+    """Run an example's `main`: what people can do something about becomes one sentence and exit code 1."""
     try:
         main()
     except TfoldError as error:
-        raise SystemExit(f"{error}") from error
+        raise SystemExit(str(error)) from error
+    except MemoryError as error:
+        raise SystemExit(f"The work must fit into memory. Received: {str(error) or 'too little'}. Close other programs."
+                         ) from error
+    except OSError as error:  # a full disk, no permission
+        raise SystemExit(f"Files must be readable and writable. Received: {error}. Make room, or choose another place."
+                         ) from error
     except KeyboardInterrupt:
         raise SystemExit("stopped; the same command goes on from here") from None
 
@@ -112,9 +178,23 @@ def draw_alphas(outcome, path, name):
 
     history = [{"epoch": -1, "alphas": dict.fromkeys(outcome.alphas, 0.0)}]
     for epoch, logs in enumerate(outcome.history["alpha"]):
-        history.append({"epoch": epoch, "alphas": {name: logs[f"alpha/{name}"] for name in outcome.alphas}})
+        history.append({"epoch": epoch, "alphas": {layer: logs[f"alpha/{layer}"] for layer in outcome.alphas}})
     title = f"{name}, λ_c {outcome.strength:g}: non-linear depth → {outcome.depth}"
     alphas_picture.draw(history, path, title)
+
+
+def ratios(base, folded, runtime, threads, **options):
+    """folded ÷ base of each runtime and number of threads, with its 95 % interval; `options` of `tfold.bench`."""
+    import tfold
+
+    found = tfold.bench([base, folded], runtime, threads, **options)
+    return {f"{where}, {count} thread{'s' * (count > 1)}": [r.value, r.low, r.high]
+            for (where, count), r in found.ratios.items()}
+
+
+def ratios_text(found):
+    """The same on one line."""
+    return "; ".join(f"{place} {value:.2f} [{low:.2f}, {high:.2f}]" for place, (value, low, high) in found.items())
 
 
 # heading → text of a row of `base_row` or `folded_row`
@@ -145,8 +225,3 @@ def summary_text(rows):
     lines = [f"  {what:<20} {mean_and_spread(found['points'], '{:+.2f}')} points"
              for what, found in summary(rows).items() if what != "base"]
     return "\n".join(["test accuracy against the base network of the same seed:", *lines])
-
-
-def _pair(text):
-    low, high = (float(part) for part in text.split(","))
-    return low, high

@@ -8,8 +8,25 @@ One activation of an inverted residual alone saves nothing, so those of a block 
 the blocks whose α goes to 1 become one 3×3 convolution each where that is cheaper, the network is trained further with
 the base network as its teacher, folded, exported, and measured beside the base in turns.
 """
+from dataclasses import replace
+
 import common
-from common import COLUMNS, base_row, data_of, draw_alphas, folded_row, run, say, summary, summary_text, write_results
+from common import (
+    COLUMNS,
+    base_row,
+    check_bench,
+    data_of,
+    draw_alphas,
+    folded_row,
+    prepare,
+    ratios,
+    ratios_text,
+    run,
+    say,
+    summary,
+    summary_text,
+    write_results,
+)
 
 
 def main():
@@ -26,62 +43,61 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the latency measurement")
     parser.add_argument("--runtime", default="all", help="litert, tflite-runtime or all that are installed")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.width, arguments.limit, arguments.weight_decay = 0.1, 256, 0.0
-        arguments.epochs, arguments.alpha_epochs, arguments.post_epochs = 1, 1, 0
-        arguments.threads, arguments.strengths = [1], [100.0]
+    arguments = common.parse(parser, width=0.1, limit=256, weight_decay=0.0, epochs=1, alpha_epochs=1, post_epochs=0,
+                             threads=[1], strengths=[100.0])
+    plans = [plan(arguments, seed) for seed in range(arguments.seeds)]
+    check_bench(arguments.runtime, arguments.threads)
+    prepare(arguments.output)
 
     import tfold
     from tfold.recipe.base import train_base
-    from tfold.recipe.layer_folding import Recipe, layer_folding
-    from tfold.recipe.settings import Training
+    from tfold.recipe.layer_folding import layer_folding
     from tfold.zoo import MobileNetV2
     from tfold.zoo.blocks import inverted_residual_activations
 
     data = data_of(arguments, (32, 32, 3))
-    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
     rows, name = [], f"mobilenetv2-{arguments.width:g}"
-    for seed in range(arguments.seeds):
+    for seed, (training, recipes) in enumerate(plans):
         folder = arguments.output / f"{name}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         base, history = train_base(
             lambda: MobileNetV2(arguments.width, data.x_train.shape[1:], data.classes, small_images=True,
-                                classifier_activation=None), data,
-            Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike), folder, say)
+                                classifier_activation=None), data, training, folder, say)
         rows.append(base_row(name, seed, base, data, history))
         say(f"base: {rows[-1]['test']:.2%} on the test images")
         tfold.export(base, folder / "base.tflite", force=True)
         blocks = inverted_residual_activations(base)
-        for strength in arguments.strengths:
-            recipe = Recipe(
-                strength=strength, seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
-                post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, distill=arguments.distill, **alike,
-                only=tuple(sum(blocks, [])), tie=tuple(tuple(block) for block in blocks if len(block) > 1))
+        chosen = {"only": tuple(sum(blocks, [])), "tie": tuple(tuple(block) for block in blocks if len(block) > 1)}
+        for recipe in (replace(recipe, **chosen) for recipe in recipes):
+            strength = recipe.strength
             part = folder / f"strength{strength:g}"
             outcome = layer_folding(base, data, recipe, part, say)
             draw_alphas(outcome, arguments.output / f"{name}-{seed}-{strength:g}-alphas.png", name)
             tfold.export(outcome.folded, part / "folded.tflite", force=True)
             gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
             rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome), "blocks": gone,
-                         "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments)})
+                         "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments.runtime,
+                                          arguments.threads)})
             say(f"blocks {gone} folded")
     write_results(arguments.output, arguments, rows, {**COLUMNS, **LATENCY}, summary=summary(rows))
     print(summary_text(rows))
 
 
-def ratios(base, folded, arguments):
-    """folded ÷ base of each runtime and number of threads, with its 95 % interval."""
-    import tfold
+def plan(arguments, seed):
+    """The `Training` of the base and a `Recipe` for each λ_c, made before the first training begins."""
+    from tfold.recipe.settings import Recipe, Training
 
-    found = tfold.bench([base, folded], arguments.runtime, arguments.threads)
-    return {f"{runtime}, {count} threads": [r.value, r.low, r.high] for (runtime, count), r in found.ratios.items()}
+    alike = {"augment": "shift+flip", "precision": arguments.precision, "weight_decay": arguments.weight_decay}
+    training = Training(arguments.epochs, arguments.rate, warmup=0.05, nesterov=True, seed=seed, **alike)
+    recipe = Recipe(seed=seed, alpha_epochs=arguments.alpha_epochs, alpha_rate=arguments.alpha_rate,
+                    post_epochs=arguments.post_epochs, post_rate=arguments.post_rate, distill=arguments.distill,
+                    **alike)
+    return training, [replace(recipe, strength=strength) for strength in arguments.strengths]
 
 
 LATENCY = {
     "blocks": lambda row: " ".join(str(block) for block in row.get("blocks", ())),
-    "latency ÷ base": lambda row: "; ".join(
-        f"{place} {value:.2f} [{low:.2f}, {high:.2f}]" for place, (value, low, high) in row.get("ratios", {}).items()),
+    "latency ÷ base": lambda row: ratios_text(row.get("ratios", {})),
 }
 
 

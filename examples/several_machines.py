@@ -4,9 +4,9 @@
         --coordinator host0:1234 --processes 2 --process 0         on the second machine: --process 1
 
 The result is that of one process on the same global batch, to float32 rounding: without --coordinator one process runs
-the same code. `data.npz` holds `x_train` and `y_train` (integer labels). Process 0 writes f_alpha.keras, alpha.csv and
-result.json; `tfold fold out/f_alpha.keras` goes on from there. docs/several-machines.md has the commands for Slurm, and
-what happens when a machine fails.
+the same code. `data.npz` holds `x_train` and `y_train` (integer labels); `--scale` is the one that the base was trained
+with. Process 0 writes f_alpha.keras, alpha.csv and result.json; `tfold fold out/f_alpha.keras` goes on from there.
+docs/several-machines.md has the commands for Slurm, and what happens when a machine fails.
 """
 import argparse
 import csv
@@ -20,13 +20,17 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from common import SCALE, pair
 
 import tfold
 from tfold.errors import one_line
 from tfold.files import check_output, whole
 from tfold.loading import load_model, save_model
 from tfold.recipe import distributed
+from tfold.recipe.scores import classification_loss
 from tfold.zoo import CifarResNet
+
+SAMPLE = 64  # images whose checksum stands for all
 
 
 def main():
@@ -70,20 +74,20 @@ def train(arguments, x, y):
 
     me, count, devices = jax.process_index(), jax.process_count(), jax.device_count()
     distributed.check_batch(arguments.batch, devices)
-    distributed.agree(fingerprints(arguments, y))
-    data = distributed.Slices(x, y, arguments.batch, arguments.seed)
+    distributed.agree(fingerprints(arguments, x, y))
+    data = Scaled(x, y, arguments.batch, arguments.seed, arguments.scale)
     if not me:
         print(f"{count} processes, {devices} devices; {len(data)} global batches of {arguments.batch} an epoch, "
               f"{len(x) % arguments.batch} of {len(x)} images left out", flush=True)
 
     keras.utils.set_random_seed(arguments.seed)
     base = network(arguments.model, x, y)
+    loss = classification_loss(base)
     # Where a variable lies is decided when it is made: base is each process' own, F_α is on the devices of all.
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     f_alpha = tfold.prefold(base, tfold.AlphaPenalty(arguments.strength), tie=arguments.tie)
     f_alpha.compile(
-        keras.optimizers.SGD(arguments.rate, momentum=0.9),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(base)), metrics=["accuracy"],
+        keras.optimizers.SGD(arguments.rate, momentum=0.9), loss, metrics=["accuracy"],
     )
     # Every process runs every callback: to make or assign a variable is a step that all take together.
     history = f_alpha.fit(data, epochs=arguments.epochs, shuffle=False, verbose=0 if me else 2, callbacks=[
@@ -119,13 +123,33 @@ def check(arguments):
             check_output(arguments.output / name, Path(name).suffix, arguments.force)
 
 
-def fingerprints(arguments, y):
+class Scaled(distributed.Slices):
+    """This process' rows of every global batch, as the network takes them: float32, scaled."""
+
+    def __init__(self, x, y, batch, seed=0, scale=None, **which):
+        super().__init__(x, y, batch, seed, **which)
+        self.scale = scale
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        x = x.astype("float32", copy=False)
+        if self.scale is not None:
+            low, high = self.scale
+            x = x * np.float32((high - low) / 255) + np.float32(low)
+        return x, y
+
+
+def fingerprints(arguments, x, y):
     """A number for each thing that has to be the same on every machine."""
     model = Path(arguments.model)
     options = [arguments.batch, arguments.epochs, arguments.strength, arguments.warmup, arguments.rate, arguments.seed,
-               arguments.tie, tfold.__version__, keras.__version__]
+               arguments.scale, arguments.tie, tfold.__version__, keras.__version__]
+    # Of the images a sample: where they are read in place, each machine needs only its own rows of them.
+    rows = np.unique(np.arange(SAMPLE) * len(x) // SAMPLE)[:len(x)]
+    kind = json.dumps([x.shape, x.dtype.str]).encode()
     return {
         "model": zlib.crc32(model.read_bytes() if model.is_file() else model.name.encode()),
+        "images": zlib.crc32(np.ascontiguousarray(x[rows]), zlib.crc32(kind)),
         "labels": zlib.crc32(np.ascontiguousarray(y)),
         "options and versions": zlib.crc32(json.dumps(options).encode()),
     }
@@ -156,11 +180,6 @@ def network(name, x, y):
     return load_model(name)
 
 
-def ends_in_softmax(model):
-    last = model.operations[-1]
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
-
-
 def write(folder, model, history, result):
     """The three files, each whole or not at all, and the table."""
     save_model(model, folder / "f_alpha.keras", force=True)
@@ -180,6 +199,7 @@ def parser():
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     made.add_argument("model", help="a trained .keras file; or resnet20, resnet32…, with random weights")
     made.add_argument("data", help="an .npz file or a folder of .npy files with x_train, y_train; or random")
+    made.add_argument("--scale", type=pair, metavar="LOW,HIGH", help=f"{SCALE}; as they are stored by default")
     made.add_argument("-o", "--output", type=Path, default=Path("prefolded"), help="process 0's folder for the files")
     made.add_argument("--force", action="store_true", help="replace files that are there")
     made.add_argument("--coordinator", default=given("coordinator"), metavar="HOST:PORT",

@@ -13,12 +13,18 @@ The authors do not say which blocks of EfficientNet-lite they folded. Here each 
 multiply-accumulates than its three is folded alone and measured; the set is those that save time for sure (95 %
 interval below 1).
 
+A file's path says what it holds (network, image size, blocks), and the raw latencies lie beside it (.jsonl), so the
+same command goes on where it was cut off:
+
+    table2/mobilenetv2-0.75-224/base.tflite    folded-2-4.tflite    folded-2-4.jsonl
+
 (Layer Folding, arXiv 2106.09309, table 2.)
 """
 import argparse
 from pathlib import Path
 
-from common import run, say, write_results
+import common
+from common import at_least, check_bench, prepare, ratios, ratios_text, run, say, write_results
 
 # network → blocks (inverted residuals, from 0), the authors' change of latency (GPU) and of FLOPs
 PAPER = {
@@ -34,42 +40,43 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=list(PAPER), default=list(PAPER))
-    parser.add_argument("--blocks", type=int, nargs="+", help="of all networks, in place of the table's")
-    parser.add_argument("--size", type=int, help="of the images; each network's own by default")
+    parser.add_argument("--blocks", type=at_least(0), nargs="+",
+                        help="inverted residuals, from 0, of all networks, in place of the table's")
+    parser.add_argument("--size", type=at_least(1), help="of the images; each network's own by default")
     parser.add_argument("--runtime", default="all", help="litert, tflite-runtime or all that are installed")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=20, help="blocks of inferences of each network")
-    parser.add_argument("-o", "--output", type=Path, default=Path("table2"))
-    parser.add_argument("--quick", action="store_true", help="one network, small, one thread")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.networks, arguments.size, arguments.threads = ["mobilenetv2-0.75"], 64, [1]
-        arguments.rounds, arguments.runtime = 6, "litert"
+    parser.add_argument("-o", "--output", type=Path, default=Path("table2"), help="folder of the files and results")
+    arguments = common.parse(parser, networks=["mobilenetv2-0.75"], size=64, threads=[1], rounds=6, runtime="litert")
+    check_bench(arguments.runtime, arguments.threads, arguments.rounds)
 
     import tfold
 
+    bases = {name: network(name, arguments.size) for name in dict.fromkeys(arguments.networks)}
+    for name, base in bases.items():
+        check_blocks(name, base, arguments.blocks or ())
+    prepare(arguments.output, pictures=False)
     rows = []
-    for name in arguments.networks:
-        folder = arguments.output / name
-        folder.mkdir(parents=True, exist_ok=True)
-        base = network(name, arguments.size)
+    for name, base in bases.items():
+        folder = arguments.output / f"{name}-{base.input_shape[1]}"
+        folder.mkdir(exist_ok=True)
         plain = tfold.fold_batch_norm(base).model
-        tfold.export(plain, folder / "base.tflite", force=True)
+        exported(plain, folder / "base.tflite")
         blocks, gpu, flops = PAPER[name]
         alone = {}
         if arguments.blocks:
-            blocks = arguments.blocks
+            blocks = sorted(set(arguments.blocks))
         elif blocks is None:
-            alone = measure_alone(base, folder, arguments)
+            alone = measure_alone(base, folder, arguments.rounds)
             blocks = [block for block, ratio in alone.items() if ratio[2] < 1]
-            say(f"{name}: blocks {' '.join(map(str, blocks))} save time, each by itself")
-        folded = without(base, blocks)
-        tfold.export(folded, folder / "folded.tflite", force=True)
+            say(f"{name}: blocks {' '.join(map(str, blocks)) or 'none'} save time, each by itself")
+        folded = without(base, blocks) if blocks else plain
         rows.append({"network": name, "blocks": list(blocks), "alone": alone, "paper": [gpu, flops],
                      "macs": [macs(plain), macs(folded)], "depth": [tfold.effective_depth(plain),
                                                                     tfold.effective_depth(folded)],
-                     "ratios": ratios(folder, "folded.tflite", arguments.runtime, arguments.threads, arguments.rounds)})
-        say(f"{name}: {'; '.join(latency(row) for row in rows[-1:])}")
+                     "ratios": against_base(folded, folder, blocks, arguments.runtime, arguments.threads,
+                                            arguments.rounds) if blocks else {}})
+        say(f"{name}: {ratios_text(rows[-1]['ratios'])}")
     write_results(arguments.output, arguments, rows, COLUMNS)
 
 
@@ -85,6 +92,18 @@ def network(name, size):
     number = name[-1]
     shape = None if size is None else (size, size, 3)
     return getattr(zoo, f"EfficientNetLite{number}")(input_shape=shape)
+
+
+def check_blocks(name, base, blocks):
+    """Raise `BadInputError` unless the network has all these blocks."""
+    from tfold.errors import BadInputError
+    from tfold.zoo.blocks import inverted_residual_activations
+
+    count = len(inverted_residual_activations(base))
+    missing = [block for block in blocks if block >= count]
+    if missing:
+        raise BadInputError(f"{name} has {count} blocks, counted from 0. Received: --blocks "
+                            f"{' '.join(map(str, missing))}. Give numbers up to {count - 1}.")
 
 
 def without(base, blocks):
@@ -103,7 +122,7 @@ def without(base, blocks):
     return tfold.fold(f_alpha, policy="macs").model
 
 
-def measure_alone(base, folder, arguments):
+def measure_alone(base, folder, rounds):
     """block → [ratio, low, high] on one thread, for each block that takes fewer multiply-accumulates when merged."""
     import tfold
     from tfold.zoo.blocks import inverted_residual_activations
@@ -113,20 +132,24 @@ def measure_alone(base, folder, arguments):
         folded = without(base, [block])
         if macs(folded) >= before:
             continue
-        tfold.export(folded, folder / f"block{block}.tflite", force=True)
-        measured = ratios(folder, f"block{block}.tflite", "litert", [1], arguments.rounds)
-        found[block] = next(iter(measured.values()))
+        [found[block]] = against_base(folded, folder, [block], "litert", [1], rounds).values()
         say(f"    block {block} alone: {found[block][0]:.3f} [{found[block][1]:.3f}, {found[block][2]:.3f}]")
     return found
 
 
-def ratios(folder, name, runtime, threads, rounds):
-    """folded ÷ base of each runtime and number of threads, with its 95 % interval."""
+def against_base(folded, folder, blocks, runtime, threads, rounds):
+    """The latency of a folded network over that of `base.tflite` in the folder, measured or, if it was, read again."""
+    path = folder / f"folded-{'-'.join(map(str, blocks))}.tflite"
+    exported(folded, path)
+    return ratios(folder / "base.tflite", path, runtime, threads, blocks=rounds, record=path.with_suffix(".jsonl"))
+
+
+def exported(model, path):
+    """Export a model unless an earlier run has: a record goes on with the very files it was begun with."""
     import tfold
 
-    found = tfold.bench([folder / "base.tflite", folder / name], runtime, threads, blocks=rounds)
-    return {f"{where}, {count} thread{'s' * (count > 1)}": [r.value, r.low, r.high]
-            for (where, count), r in found.ratios.items()}
+    if not path.exists():
+        tfold.export(model, path)
 
 
 def macs(model):
@@ -136,18 +159,13 @@ def macs(model):
     return figures(capture(model)).macs
 
 
-def latency(row):
-    return "; ".join(f"{place} {value:.2f} [{low:.2f}, {high:.2f}]"
-                     for place, (value, low, high) in row["ratios"].items())
-
-
 COLUMNS = {
     "network": lambda row: row["network"],
     "blocks": lambda row: " ".join(map(str, row["blocks"])),
     "depth": lambda row: f"{row['depth'][0]} → {row['depth'][1]}",
     "MACs": lambda row: "{:.0f} M → {:.0f} M".format(*(count / 1e6 for count in row["macs"])),
     "change": lambda row: f"{row['macs'][1] / row['macs'][0] - 1:+.1%}",
-    "latency ÷ base": latency,
+    "latency ÷ base": lambda row: ratios_text(row["ratios"]),
     "authors: latency (GPU), FLOPs": lambda row: ", ".join(row["paper"]),
 }
 

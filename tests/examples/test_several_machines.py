@@ -98,6 +98,34 @@ def test_two_processes_learn_what_one_learns(start, given):
     assert float(rows[0]["alpha/strength"]) == 0 and float(rows[1]["alpha/strength"]) == 0.25
 
 
+def test_what_has_to_be_the_same_on_every_machine(example):
+    script = example("several_machines")
+    arguments = script.parser().parse_args(["resnet20", "data.npz", "--scale=0,1"])
+    x, y = np.zeros((200, 4, 4, 1), "uint8"), np.arange(200) % 3
+    before = script.fingerprints(arguments, x, y)
+    assert script.fingerprints(arguments, x.copy(), y) == before and all(0 <= n < 2**32 for n in before.values())
+
+    def differing(arguments=arguments, x=x, y=y):
+        return {name for name, number in script.fingerprints(arguments, x, y).items() if number != before[name]}
+
+    changed = x.copy()
+    changed[::3] = 1
+    for other in (changed, x.astype("float32"), x[:199], x.reshape(200, 2, 8, 1), x[:0]):
+        assert differing(x=other) == {"images"}
+    assert differing(y=y[::-1]) == {"labels"}
+    assert differing(script.parser().parse_args(["resnet20", "data.npz", "--scale=-1,1"])) == {"options and versions"}
+    assert differing(script.parser().parse_args(["resnet32", "data.npz", "--scale=0,1"])) == {"model"}
+
+
+def test_pixels_are_scaled_as_the_base_was_trained(example):
+    script = example("several_machines")
+    x, y = np.uint8([[0], [255], [51], [102]]), np.zeros(4)
+    stored = script.Scaled(x, y, 4, process=0, processes=1)[0][0]
+    scaled = script.Scaled(x, y, 4, scale=(-1.0, 1.0), process=0, processes=1)[0][0]
+    assert stored.dtype == scaled.dtype == np.float32 and np.array_equal(stored, x)
+    assert np.allclose(scaled[:, 0], [-1, 1, -0.6, -0.2], atol=1e-6)
+
+
 @needs_jax
 def test_other_options_on_one_machine_are_an_error_on_all(start, given):
     for process in pair(start, "other", other=("--rate", "0.06")):

@@ -76,8 +76,21 @@ def test_table2(tmp_path):
     [row] = results(tmp_path / "out")["rows"]
     assert row["blocks"] == [2, 4] and row["depth"] == [53, 49] and 0.9 < row["macs"][1] / row["macs"][0] < 1
     assert "−21 %, −4 %" in done.stdout
+    folder = tmp_path / "out" / "mobilenetv2-0.75-64"
+    assert {path.name for path in folder.iterdir()} == {"base.tflite", "folded-2-4.tflite", "folded-2-4.jsonl"}
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    run("table2_latency.py", "--quick", "-o", "out", cwd=tmp_path)
+    assert results(tmp_path / "out")["rows"] == [row]  # read from the record: two measurements are never the same
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_what_is_no_data_set_is_one_sentence(tmp_path):
     done = run("cifar10.py", "--data", "nothing.npz", cwd=tmp_path, code=1)
     assert done.stderr.strip().splitlines()[-1].startswith("Data are mnist") and "Traceback" not in done.stderr
+
+
+def test_a_block_that_the_network_has_not_is_one_sentence(tmp_path):
+    done = run("table2_latency.py", "--quick", "--blocks", "3", "99", "-o", "out", cwd=tmp_path, code=1)
+    assert done.stderr.strip().splitlines()[-1] == (
+        "mobilenetv2-0.75 has 17 blocks, counted from 0. Received: --blocks 99. Give numbers up to 16.")
+    assert not (tmp_path / "out").exists()

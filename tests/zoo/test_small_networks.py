@@ -84,6 +84,23 @@ def test_resnet_has_the_parameters_of_table_6(depth, exact, published):
     assert trainable(model) - exact == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64 == 2752
 
 
+@pytest.fixture
+def channels_first():
+    before = keras.backend.image_data_format()
+    keras.backend.set_image_data_format("channels_first")
+    yield
+    keras.backend.set_image_data_format(before)
+
+
+def test_resnet_with_the_channels_first_is_the_same_network(channels_first):
+    first = zoo.CifarResNet(8, input_shape=(3, 32, 48))
+    keras.backend.set_image_data_format("channels_last")
+    last = zoo.CifarResNet(8, input_shape=(32, 48, 3))
+    assert first.get_layer("stage3_block1_add").output.shape == (None, 64, 8, 12)
+    assert [weight.shape for weight in first.weights] == [weight.shape for weight in last.weights]
+    assert {layer.axis for layer in first.layers if isinstance(layer, keras.layers.BatchNormalization)} == {1}
+
+
 @pytest.mark.parametrize("make, words", [
     (lambda: zoo.MnistMLP(0), "depth=0. The paper has 2 to 10"),
     (lambda: zoo.MnistMLP(2.0), "depth=2.0"),
@@ -102,6 +119,8 @@ def test_resnet_has_the_parameters_of_table_6(depth, exact, published):
     (lambda: zoo.CifarResNet(2), "6·n \\+ 2"),
     (lambda: zoo.CifarResNet("20"), "depth='20'"),
     (lambda: zoo.CifarResNet(classes="10"), "classes='10'"),
+    (lambda: zoo.CifarResNet(input_shape=(28, 28)), r"input_shape is \(height, width, channels\)"),
+    (lambda: zoo.CifarResNet(input_shape=(16, 16, 3)), "32×32 pixels at least"),
 ])
 def test_arguments_that_cannot_be(make, words):
     with pytest.raises(BadInputError, match=words) as found:

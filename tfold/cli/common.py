@@ -144,7 +144,7 @@ def _verdict(error):
         code = TERMINATED if isinstance(error, streams.Terminated) else STOPPED
         return code, "stopped; nothing half-written is left"
     if isinstance(error, MemoryError):
-        return FAILED, f"The work must fit into memory. Received: {error or 'too little'}. Close other programs."
+        return FAILED, f"The work must fit into memory. Received: {str(error) or 'too little'}. Close other programs."
     if isinstance(error, OSError):  # a full disk, no permission
         return FAILED, f"Files must be readable and writable. Received: {error}. Make room, or choose another place."
     # Whatever else comes up is our mistake: nobody can tell us about it without the traceback.

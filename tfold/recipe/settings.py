@@ -73,7 +73,8 @@ class Recipe:
         skip, only, tie, padding: of `prefold`.
         policy, border: of `fold`.
         clip: the largest norm of each weight's gradient, or None. Without batch norms, activations that go all at once
-            make outputs, and then gradients, so large that the training diverges.
+            make outputs, and then gradients, so large that the training diverges. post_clip: another one in
+            post-folding; None: the same.
         distill: weight of the base network's outputs in post-folding, 0…1. temperature: of these.
 
     Example:
@@ -105,6 +106,7 @@ class Recipe:
     distill: float = 0.0
     temperature: float = 4.0
     clip: float | None = None
+    post_clip: float | None = None
 
     def __post_init__(self):
         _plain(self)
@@ -116,6 +118,7 @@ class Recipe:
         _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp, seed=self.seed)
         _numbers(alpha_rate=self.alpha_rate, post_rate=self.post_rate, weight_decay=self.weight_decay)
         _check_clip(self.clip)
+        _check_clip(self.post_clip)
         _one_of(("settled", "folded"), post=self.post)
         _one_of(AUGMENT, augment=self.augment)
         _one_of(POLICIES, precision=self.precision)
@@ -138,15 +141,15 @@ class Recipe:
 
     def alpha_training(self):
         """The `Training` of pre-folding."""
-        return self._training(self.alpha_epochs, self.alpha_rate)
+        return self._training(self.alpha_epochs, self.alpha_rate, self.clip)
 
     def post_training(self):
         """The `Training` of post-folding."""
-        return self._training(self.post_epochs, self.post_rate)
+        return self._training(self.post_epochs, self.post_rate, self.clip if self.post_clip is None else self.post_clip)
 
-    def _training(self, epochs, rate):
+    def _training(self, epochs, rate, clip):
         return Training(epochs, rate, self.batch, weight_decay=self.weight_decay, augment=self.augment,
-                        precision=self.precision, seed=self.seed, clip=self.clip)
+                        precision=self.precision, seed=self.seed, clip=clip)
 
 
 def _plain(settings):
