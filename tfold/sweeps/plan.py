@@ -23,8 +23,8 @@ PRUNE_MARGIN = 0.02
 RECIPE = {
     "p": 2.0, "threshold": 0.9, "alpha_epochs": 20, "alpha_rate": 0.01, "post_epochs": 20, "post_rate": 0.01,
     "post": "settled", "batch": 128, "weight_decay": 0.0, "augment": "none", "precision": "float32", "clip": None,
-    "post_clip": None, "warmup": 0, "ramp": 0, "skip": (), "only": (), "tie": (), "padding": "keep", "policy": "latency",
-    "border": "exact", "distill": 0.0, "temperature": 4.0,
+    "post_clip": None, "warmup": 0, "ramp": 0, "skip": (), "only": (), "tie": (), "padding": "keep",
+    "policy": "latency", "border": "exact", "distill": 0.0, "temperature": 4.0,
 }
 DATA = {"scale": None, "validation": 0.1, "limit": None, "resize": "stretch"}
 
