@@ -134,6 +134,13 @@ def until(condition, running):
     return found
 
 
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_stopped_and_killed_it_ends_as_if_nothing_had_happened(swept, words, tmp_path, environment):
     """Ctrl-C while the worker gets ready; the same command again, and kill -9 for its worker in the first trial."""
@@ -146,7 +153,10 @@ def test_stopped_and_killed_it_ends_as_if_nothing_had_happened(swept, words, tmp
         first.send_signal(signal.SIGINT)
         said = first.communicate()[1]
     assert first.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
-    assert not Path(f"/proc/{worker}").exists()
+    end = time.monotonic() + 60
+    while is_alive(worker):
+        assert time.monotonic() < end, "the worker has stayed"
+        time.sleep(0.02)
 
     with subprocess.Popen(command, **how) as second:
         until((folder / "trials" / FIRST / "alpha.checkpoint.npz").exists, second)

@@ -80,7 +80,9 @@ def test_what_does_not_fit_ends_the_sweep_and_can_be_gone_on_with(plan, stand_in
     folder = tmp_path / "out"
     with pytest.raises(BadInputError, match="Images have the shape"):
         run_trials(plan(), folder, say=lambda line: None, command=stand_in("unfit", "strength-0.3-seed-0"))
-    assert [each.state for each in found(folder, plan()).values()] == ["complete", "missing", "waiting"]
+    first, *rest = found(folder, plan()).values()
+    # What was under way is handed out again at once or by the next call, whichever comes first.
+    assert first.state == "complete" and {each.state for each in rest} <= {"missing", "waiting"}
     run_trials(plan(), folder, say=lambda line: None, command=stand_in())
     assert {each.state for each in found(folder, plan()).values()} == {"complete"}
 
@@ -99,7 +101,9 @@ def start(plan, folder, command, **how):
             "command=given['command'], say=lambda line: print(line, flush=True), **given['how'])")
     given = {"plan": dataclasses.asdict(plan), "folder": str(folder), "command": command, "how": how}
     return subprocess.Popen([sys.executable, "-c", code, json.dumps(given)], stdout=subprocess.PIPE, text=True,
-                            cwd=Path(__file__).resolve().parents[2], stderr=subprocess.PIPE)
+                            cwd=Path(__file__).resolve().parents[2], stderr=subprocess.PIPE,
+                            # Where the tests run in the background, a shell has switched SIGINT off.
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def until(condition):
@@ -127,7 +131,8 @@ def test_a_sweep_that_is_killed_or_stopped_leaves_no_worker_and_goes_on(plan, st
         running.send_signal(number)
         running.wait(60)
     until(lambda: not is_alive(pid))
-    assert sorted(each.state for each in found(folder, plan()).values()) == ["complete", "complete", "missing"]
+    states = sorted(each.state for each in found(folder, plan()).values())
+    assert states[:2] == ["complete", "complete"] and states[2] in ("missing", "waiting")
     run_trials(plan(), folder, say=lambda line: None, command=stand_in())
     ended = found(folder, plan())
     assert {each.state for each in ended.values()} == {"complete"} and ended[KILLED].lost == 0

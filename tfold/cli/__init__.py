@@ -19,7 +19,7 @@ COMMANDS = {
     "export": "Convert a model to .tflite and check it against Keras.",
     "parity": "Compare .tflite files with the Keras model they are made of.",
     "losses": "Where a quantised .tflite file loses its accuracy, layer by layer.",
-    "sweep": "Fold with many λ_c: accuracy against depth and latency, the knee and the Pareto front.",
+    "sweep": "Fold with many λ_c: how shallow may it become?",
     "bench": "Measure .tflite files on this machine, side by side.",
     "demo": "The whole way once, on handwritten digits.",
     "doctor": "Versions, runtimes and tools: what is there, what is missing.",
