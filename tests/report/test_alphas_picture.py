@@ -12,4 +12,4 @@ def test_a_picture_of_any_number_of_alphas(tmp_path, count):
     content = (tmp_path / "alphas.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     height = int.from_bytes(content[20:24], "big")
-    assert height == round(120 * (5 if count <= alphas_picture.MOST_LINES else 1.5 + 0.22 * count))
+    assert abs(height - 120 * (5 if count <= alphas_picture.MOST_LINES else 1.5 + 0.22 * count)) <= 1
