@@ -43,10 +43,11 @@ def main():
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the latency measurement")
     parser.add_argument("--runtime", default="all", help="litert, tflite-runtime or all that are installed")
+    parser.add_argument("--rounds", type=int, default=20, help="blocks of inferences of each network")
     arguments = common.parse(parser, width=0.1, limit=256, weight_decay=0.0, epochs=1, alpha_epochs=1, post_epochs=0,
-                             threads=[1], strengths=[100.0])
+                             threads=[1], strengths=[100.0], rounds=6)
     plans = [plan(arguments, seed) for seed in range(arguments.seeds)]
-    check_bench(arguments.runtime, arguments.threads)
+    check_bench(arguments.runtime, arguments.threads, arguments.rounds)
     prepare(arguments.output)
 
     import tfold
@@ -77,7 +78,7 @@ def main():
             gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
             rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome), "blocks": gone,
                          "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments.runtime,
-                                          arguments.threads)})
+                                          arguments.threads, blocks=arguments.rounds)})
             say(f"blocks {gone} folded")
     write_results(arguments.output, arguments, rows, {**COLUMNS, **LATENCY}, summary=summary(rows))
     print(summary_text(rows))
