@@ -3,6 +3,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import time
 from pathlib import Path
 
@@ -143,11 +144,8 @@ def table(rows, columns):
 def mean_and_spread(values, form="{:.2f}"):
     """ "83.10 ± 0.21 (3)": mean, standard deviation, how many; one value is given as it is."""
     values = list(values)
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return form.format(mean)
-    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{form.format(mean)} ± {form.format(deviation)} ({len(values)})"
+    mean = form.format(statistics.fmean(values))
+    return mean if len(values) == 1 else f"{mean} ± {form.format(statistics.stdev(values))} ({len(values)})"
 
 
 def base_row(name, seed, base, data, history):

@@ -1,5 +1,7 @@
 """What tests of several packages share: random weights, and the comparison that every fold must pass."""
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
@@ -106,3 +108,30 @@ def _outputs(model, x):
     import keras
 
     return [np.asarray(keras.ops.convert_to_numpy(t)) for t in keras.tree.flatten(model(x, training=False))]
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """`.children(pid)` and `.is_alive(pid)`, as Linux tells them in /proc."""
+    return SimpleNamespace(children=_children, is_alive=_is_alive)
+
+
+def _children(pid):
+    """Of a process, those that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # just gone
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _is_alive(pid):
+    """A process that nobody has waited for yet is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

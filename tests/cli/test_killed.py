@@ -30,27 +30,6 @@ def started(files, folder, environment):
                             stderr=subprocess.DEVNULL, env=environment(TMPDIR=str(folder / "tmp")))
 
 
-def children(pid):
-    """Of a process, those that live."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # just gone
-            continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def is_alive(pid):
-    """A process that nobody has waited for yet is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def until(condition, running=None):
     """What the condition gives as soon as it is true."""
     end = time.monotonic() + PATIENCE
@@ -67,30 +46,28 @@ def left(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(PREFIX)]
 
 
-def in_calibration(folder, pid):
+def in_calibration(folder, workers):
     """The worker is up, and has been handed samples."""
-    workers = children(pid)
     return list((folder / "tmp").glob(f"{PREFIX}*/in.npz")) and workers
 
 
-def in_writing(folder, pid):
+def in_writing(folder, workers):
     """The new content lies beside the output, and is being compared with Keras."""
-    workers = children(pid)
     return list((folder / "out").glob(f"{PREFIX}*/file.tflite")) and workers
 
 
 @pytest.mark.parametrize("moment, where", [(in_calibration, "tmp"), (in_writing, "out")])
 def test_a_killed_export_leaves_the_old_file_and_nothing_after_the_next_run(
-        here, files, tmp_path, monkeypatch, environment, moment, where):
+        here, files, tmp_path, monkeypatch, environment, processes, moment, where):
     with started(files, tmp_path, environment) as running:
         try:
-            workers = until(lambda: moment(tmp_path, running.pid), running)
+            workers = until(lambda: moment(tmp_path, processes.children(running.pid)), running)
         finally:
             running.kill()
     assert running.returncode == -9
     assert (tmp_path / "out" / "m.tflite").read_text() == "precious"
     assert left(tmp_path / where), "it was not killed in the middle"
-    until(lambda: not any(map(is_alive, workers)))
+    until(lambda: not any(map(processes.is_alive, workers)))
     assert {path.name for path in (tmp_path / "tmp").iterdir()} == set(left(tmp_path / "tmp"))
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))

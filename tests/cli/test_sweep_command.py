@@ -114,18 +114,6 @@ def test_other_settings_are_refused_by_what_differs(swept, words, inputs, here):
     here(*words(folder, "--report-only", "--no-prune")).refused("prune: 0.02, now nothing")
 
 
-def children(pid):
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # just gone
-            continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
 def until(condition, running):
     end = time.monotonic() + 100
     while not (found := condition()):
@@ -134,34 +122,27 @@ def until(condition, running):
     return found
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_stopped_and_killed_it_ends_as_if_nothing_had_happened(swept, words, tmp_path, environment):
+def test_stopped_and_killed_it_ends_as_if_nothing_had_happened(swept, words, tmp_path, environment, processes):
     """Ctrl-C while the worker gets ready; the same command again, and kill -9 for its worker in the first trial."""
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "tfold", *map(str, words(folder, "--runtime", "none", "--json"))]
     how = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
            "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     with subprocess.Popen(command, **how) as first:
-        worker, = until(lambda: children(first.pid), first)
+        worker, = until(lambda: processes.children(first.pid), first)
         first.send_signal(signal.SIGINT)
         said = first.communicate()[1]
     assert first.returncode == 130 and "the same command goes on" in said and "Traceback" not in said, said
     end = time.monotonic() + 60
-    while is_alive(worker):
+    while processes.is_alive(worker):
         assert time.monotonic() < end, "the worker has stayed"
         time.sleep(0.02)
 
     with subprocess.Popen(command, **how) as second:
         until((folder / "trials" / FIRST / "alpha.checkpoint.npz").exists, second)
         assert not (folder / "trials" / FIRST / "outcome.json").exists(), "it was not caught in the middle"
-        os.kill(children(second.pid)[0], signal.SIGKILL)
+        os.kill(processes.children(second.pid)[0], signal.SIGKILL)
         out, said = second.communicate()
     assert second.returncode == 0 and "was killed by SIGKILL" in said, said
     document, undisturbed = json.loads(out), json.loads((swept[0] / "sweep.json").read_text())

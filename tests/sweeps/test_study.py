@@ -114,23 +114,16 @@ def until(condition):
     return value
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_sweep_that_is_killed_or_stopped_leaves_no_worker_and_goes_on(plan, stand_in, tmp_path, number):
+def test_a_sweep_that_is_killed_or_stopped_leaves_no_worker_and_goes_on(plan, stand_in, tmp_path, processes, number):
     """Its workers notice that it is gone, and hand their trials back."""
     folder = tmp_path / "out"
     with start(plan(), folder, stand_in("wait", KILLED)) as running:
         pid, = until(lambda: runs(folder, KILLED)[0])
         running.send_signal(number)
         running.wait(60)
-    until(lambda: not is_alive(pid))
+    until(lambda: not processes.is_alive(pid))
     states = sorted(each.state for each in found(folder, plan()).values())
     assert states[:2] == ["complete", "complete"] and states[2] in ("missing", "waiting")
     run_trials(plan(), folder, say=lambda line: None, command=stand_in())
