@@ -21,10 +21,15 @@ def images(tmp_path_factory):
     return folder
 
 
-def run(script, *arguments, cwd, code=0):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def command(script, *arguments):
+    return [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+
+
+def run(*arguments, cwd, code=0):
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=300)
     assert done.returncode == code, done.stdout[-1000:] + done.stderr[-3000:]
     return done
 
@@ -35,10 +40,21 @@ def results(folder):
     return found
 
 
-def test_cifar10_and_going_on(images, tmp_path):
-    command = ("cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--post", "merged+distill",
-               "base")
-    first = run(*command, cwd=tmp_path)
+def killed(*arguments, cwd, after):
+    """Kill the command once it has said `after`."""
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd,
+                          env=ENVIRONMENT) as process:
+        found = any(after in line for line in process.stdout)
+        process.kill()
+    assert found, f"{arguments[0]} never said {after!r}"
+
+
+def test_cifar10_killed_and_going_on(images, tmp_path):
+    arguments = ("cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--post", "merged+distill",
+                 "base")
+    killed(*arguments, cwd=tmp_path, after="resnet8: epoch 1/1")
+    first = run(*arguments, cwd=tmp_path)
+    assert "resnet8: epoch 1/1" not in first.stdout and "pre-folding, λ_c 0.25: epoch 1/1" in first.stdout
     found = results(tmp_path / "out")
     assert [row["what"] for row in found["rows"]] == ["base", "λ_c 0.25, merged+distill", "base, trained on"]
     assert found["rows"][0]["depth"] == 8 and 0 <= found["rows"][1]["bimodal"] <= 1
@@ -46,7 +62,7 @@ def test_cifar10_and_going_on(images, tmp_path):
     assert "test accuracy against the base" in first.stdout
     assert "| resnet8 | 0 | λ_c 0.25, merged+distill |" in first.stdout
     assert (tmp_path / "out" / "resnet8-0-0.25-alphas.png").read_bytes().startswith(b"\x89PNG")
-    again = run(*command, cwd=tmp_path)
+    again = run(*arguments, cwd=tmp_path)
     assert "epoch 1/1" in first.stdout and "epoch 1/1" not in again.stdout
     assert results(tmp_path / "out") == found
 

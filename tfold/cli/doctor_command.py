@@ -23,6 +23,7 @@ OPTIONAL = {
     "scikit-learn": "pip install scikit-learn (only for tfold demo)",
     "tensorflow-model-optimization": "pip install tensorflow-model-optimization tf_keras (only for training in int8)",
     "matplotlib": "pip install matplotlib (only for pictures)",
+    "optuna": "pip install optuna (only for tfold sweep)",
     "jax": "pip install jax (only for training on Keras' JAX backend)",
     "torch": "pip install torch (only for training on Keras' torch backend)",
 }

@@ -9,7 +9,6 @@ part; the test part only judges.
 """
 import hashlib
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from tfold.checks import check_path
-from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.errors import BadInputError
+from tfold.recipe.sources import DATASETS, read_dataset, read_folder, read_npz
 
-DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-PARTS = ("x_train", "y_train", "x_test", "y_test")
-UNUSED = ("val", "valid", "validation")
 SPLIT_SEED = 0  # of what is held back: the same images whatever a run's own seed
 
 
@@ -75,8 +72,9 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     """Load labelled images.
 
     Args:
-        source: a name of `DATASETS`; the path of a .npz with `PARTS`; or a folder of images, a subfolder a class,
-            in `train` and `test` or without such parts (then every fifth image is for testing).
+        source: a name of `DATASETS`; the path of a .npz with x_train, y_train, x_test and y_test; or a folder of
+            images, a subfolder a class, in `train` and `test` or without such parts (then every fifth image is for
+            testing).
         scale: `(low, high)`: what pixels 0 and 255 become, as the network was trained; the images are pixels then.
             None: they stay as they are.
         validation: share of the training part that is held back to choose by: the same images at every call.
@@ -106,11 +104,11 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     check_path(source)
     path = Path(source)
     if str(source) in DATASETS and not path.exists():
-        parts = _keras_dataset(str(source))
+        parts = read_dataset(str(source))
     elif path.is_dir():
-        parts = _folder(path, size, resize)
+        parts = read_folder(path, size, resize)
     else:
-        parts = _npz(path)
+        parts = read_npz(path)
     (x_train, y_train), (x_test, y_test) = _checked(*parts, source)
     if scale is not None:
         for name, x in (("x_train", x_train), ("x_test", x_test)):
@@ -149,90 +147,6 @@ def _check_pixels(x, name, source, scale):
             f"A scale is for pixels 0 to 255. Received: {source}, whose {name} goes from {low:g} to {high:g}, and "
             f"scale={scale}. Leave the scale out if the images are scaled already, or store them as uint8."
         )
-
-
-def _keras_dataset(name):
-    import keras
-
-    try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # urllib's, Keras' and the archive's
-        raise TfoldError(
-            f"The data set {name} is downloaded by keras.datasets. Received: {type(error).__name__}: {one_line(error)} "
-            "Connect to the network, or pass an .npz file with x_train, y_train, x_test and y_test, or a folder."
-        ) from error
-    return (x_train, y_train), (x_test, y_test)
-
-
-def _npz(path):
-    if not path.is_file():
-        raise BadInputError(
-            f"Data are {', '.join(DATASETS)}, an .npz file or a folder of images. Received: {path}, which is none of "
-            "these. Check the path."
-        )
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive, or is cut off")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in PARTS if name not in file.files]
-            if missing:
-                raise BadInputError(
-                    f"An .npz file of data holds {', '.join(PARTS)}. Received: {path} with "
-                    f"{', '.join(file.files) or 'nothing'}. Write it with numpy.savez(path, x_train=…, y_train=…, …)."
-                )
-            x_train, y_train, x_test, y_test = (file[name] for name in PARTS)
-    except BadInputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise BadInputError(
-            f"An .npz file is as numpy.savez writes it, without Python objects. Received: {path}, which cannot be read "
-            f"({one_line(error)[:-1]}). Write it anew."
-        ) from error
-    return (x_train, y_train), (x_test, y_test)
-
-
-def _folder(folder, size, resize):
-    from tfold.tflite.image_folder import read_images
-    from tfold.tflite.samples import Input
-
-    whole = isinstance(size, (tuple, list)) and len(size) == 3 and all(isinstance(n, int) and n > 0 for n in size)
-    if not whole:
-        raise BadInputError(
-            f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
-        )
-
-    def read(part):
-        images, labels = read_images(
-            part, [Input("image", tuple(size), "uint8")], None, np.random.default_rng(SPLIT_SEED), resize, (None, True))
-        if labels is None:
-            raise BadInputError(
-                f"A folder of labelled images has a subfolder for each class, two at least. Received: {part}, which "
-                "has not. Sort the images into subfolders."
-            )
-        return next(iter(images.values())), labels
-
-    parts = {path.name for path in folder.iterdir() if path.is_dir()} & {"train", "test", *UNUSED}
-    if parts == {"train", "test"}:
-        names = [_classes(folder / part) for part in ("train", "test")]
-        if names[0] != names[1]:
-            odd = sorted(set(names[0]) ^ set(names[1]))
-            raise BadInputError(
-                f"Both parts have the same classes. Received: {folder}, where {', '.join(odd)} is in one alone. "
-                "Make the subfolders of train and test the same."
-            )
-        return read(folder / "train"), read(folder / "test")
-    if parts:
-        raise BadInputError(
-            f"A folder in parts has train and test, and no other. Received: {folder} with {', '.join(sorted(parts))}. "
-            "Call what is to judge test, and take out what is not to be used: the validation part is taken from train."
-        )
-    images, labels = read(folder)
-    test = np.arange(len(images)) % 5 == 0
-    return (images[~test], labels[~test]), (images[test], labels[test])
-
-
-def _classes(folder):
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _checked(train, test, source):
