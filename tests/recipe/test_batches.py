@@ -48,6 +48,17 @@ def test_shifts_move_and_flips_mirror(data):
     assert len(kinds) > 6
 
 
+def test_fit_is_given_the_same_batches_of_the_epoch_it_is_in(data):
+    batches = Batches(data, 32, "shift", seed=3)
+    given = batches.for_fit()
+    for number in (0, 4):
+        expected = epoch(batches, number)
+        assert len(given) == len(expected)
+        for (x, y), (u, v) in zip(given, expected, strict=True):
+            assert np.array_equal(x, u) and np.array_equal(y, v) and (x.dtype, y.dtype) == (u.dtype, v.dtype)
+    assert given.options().autotune.enabled is False
+
+
 def test_bad_arguments_are_refused(data):
     with pytest.raises(BadInputError, match="augment is one of"):
         Batches(data, augment="rotate")

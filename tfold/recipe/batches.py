@@ -24,7 +24,7 @@ class Batches(keras.utils.PyDataset):
     Example:
 
     >>> batches = Batches(data, 128, "shift+flip", seed=0)
-    >>> model.fit(batches, epochs=3, callbacks=[batches.follow()])
+    >>> model.fit(batches.for_fit(), shuffle=False, epochs=3, callbacks=[batches.follow()])
     """
 
     def __init__(self, data, batch=128, augment="none", seed=0, pixels=4):
@@ -65,6 +65,23 @@ class Batches(keras.utils.PyDataset):
     def follow(self):
         """The callback that `fit` needs beside the batches: it tells them the epoch."""
         return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.enter(epoch))
+
+    def for_fit(self):
+        """What `fit` is given: on TensorFlow a tf.data.Dataset of these batches, elsewhere the batches themselves.
+
+        The dataset that Keras would make of them tunes itself. At the end of an epoch TensorFlow waits for the thread
+        that does so, which sleeps for up to a minute: seen with 2.21, in every third epoch of 50 s.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return self
+        import tensorflow as tf
+
+        signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in self[0])
+        dataset = tf.data.Dataset.from_generator(lambda: map(self.__getitem__, range(len(self))),
+                                                 output_signature=signature)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(2).with_options(options)
 
     def _changed(self, images, rng):
         count, height, width = images.shape[:3]

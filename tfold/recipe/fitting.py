@@ -44,8 +44,9 @@ def fit(model, data, training, path, about, say, title, callbacks=(), on_epoch=N
     validation = (data.inputs(data.x_validation), data.y_validation)
     last = [checkpoint, _Progress(title, training.epochs, say), _Asked(on_epoch)]
     # Not to be shuffled once more: by a generator of its own, `fit` would give a resumed training another order.
-    model.fit(batches, shuffle=False, epochs=training.epochs, initial_epoch=done, verbose=0, validation_data=validation,
-              validation_batch_size=EVALUATED_AT_ONCE, callbacks=[batches.follow(), _Finite(title), *callbacks, *last])
+    model.fit(batches.for_fit(), shuffle=False, epochs=training.epochs, initial_epoch=done, verbose=0,
+              validation_data=validation, validation_batch_size=EVALUATED_AT_ONCE,
+              callbacks=[batches.follow(), _Finite(title), *callbacks, *last])
     return checkpoint.history
 
 
