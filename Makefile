@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/tfold demo -o $(OUT) --force
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info

@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("optuna")
 pytest.importorskip("matplotlib")
-pytestmark = pytest.mark.xdist_group("sweep command")  # in one process: the sweep is run once
 
 STRENGTHS = "0.01,10"
 TRAINING = ("--alpha-epochs", 3, "--post-epochs", 1, "--batch", 8, "--alpha-rate", 0.02, "--validation", 0.3)

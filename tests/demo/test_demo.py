@@ -5,14 +5,11 @@ import sys
 
 import keras
 import numpy as np
-import pytest
 
 from tfold.demo import digits, network
 from tfold.demo.run import FILES
 from tfold.folding import fold_plan
 from tfold.measure import available_runtimes
-
-pytestmark = pytest.mark.xdist_group("demo")  # in one process: the demo is run once
 
 
 def test_one_document_on_stdout(demo):

@@ -6,9 +6,6 @@ import shutil
 import subprocess
 import sys
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("demo")  # in one process: the demo is run once
 README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
