@@ -15,6 +15,7 @@ SEED = 0  # of the order of a folder's images: the same whatever a run's own see
 
 
 def read_dataset(name):
+    """A set of `DATASETS`; Keras downloads it once."""
     import keras
 
     try:
@@ -28,6 +29,7 @@ def read_dataset(name):
 
 
 def read_npz(path):
+    """The arrays `PARTS` of an .npz file."""
     if not path.is_file():
         raise BadInputError(
             f"Data are {', '.join(DATASETS)}, an .npz file or a folder of images. Received: {path}, which is none of "
@@ -55,6 +57,7 @@ def read_npz(path):
 
 
 def read_folder(folder, size, resize):
+    """The images of `train` and `test`, or of the one folder, every fifth of which is for testing; uint8, one size."""
     from tfold.tflite.image_folder import read_images
     from tfold.tflite.samples import Input
 
