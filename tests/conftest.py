@@ -1,4 +1,5 @@
 """What tests of several packages share: random weights, and the comparison that every fold must pass."""
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,12 @@ def pytest_xdist_make_scheduler(config, log):
             return folder if folder in COSTLY_FIXTURES else nodeid
 
     return ByFixtures(config, log)
+
+
+def pytest_collection_finish():
+    """What the tests have imported lives to the end: a million objects that no collection need look at again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
