@@ -22,7 +22,7 @@ def parser(description, data, output, scale="-1,1"):
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("--data", default=data, help="a data set of keras.datasets (downloaded), an .npz file with "
                       "x_train, y_train, x_test, y_test, or a folder of images, a subfolder a class")
-    made.add_argument("--scale", type=pair, default=scale, metavar="LOW,HIGH", help=SCALE)
+    made.add_argument("--scale", type=pair, default=scale, metavar="LOW,HIGH", help=f"{SCALE}; none: as they are")
     made.add_argument("-o", "--output", type=Path, default=Path(output),
                       help="folder of checkpoints and results; the same command goes on where it was cut off")
     made.add_argument("--seeds", type=at_least(1), default=1, help="how many runs: seeds 0, 1, …")
@@ -36,10 +36,16 @@ def parse(parser, **quick):
     """The arguments of the command; with --quick, which this adds, those of `quick` whatever the command says."""
     names = ", ".join("--" + name.replace("_", "-") for name in quick)
     parser.add_argument("--quick", action="store_true",
-                        help=f"a minute that shows the way; its figures mean nothing. It overrides {names}")
+                        help=f"a minute that shows the way, in a folder of its own unless -o names one; its figures "
+                        f"mean nothing. It overrides {names}")
     arguments = parser.parse_args()
     if arguments.quick:
         vars(arguments).update(quick)
+        if arguments.output == parser.get_default("output"):  # which is for the real run
+            arguments.output = Path(f"{arguments.output}-quick")
+    for name, value in vars(arguments).items():
+        if isinstance(value, list):  # --strengths 1 1: a run that is read twice is not two runs
+            setattr(arguments, name, list(dict.fromkeys(value)))
     return arguments
 
 
@@ -60,7 +66,9 @@ def at_least(least, kind=int):
 
 
 def pair(text):
-    """A `type` of argparse: "-1,1" as two numbers."""
+    """A `type` of argparse: "-1,1" as two numbers, "none" as None."""
+    if text == "none":
+        return None
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:

@@ -2,34 +2,44 @@
 
     python examples/fold_classifier.py base.keras data.npz -o out --strength 0.25 --epochs 20
 
-`data.npz` holds `x_train`, `y_train`, `x_test`, `y_test` as numpy.savez writes them; the labels are integers, as the
-model's loss is sparse categorical cross-entropy. The recipe is the paper's (Layer Folding, arXiv 2106.09309): SGD with
-momentum, α trained with the penalty, everything above τ = 0.9 folded, then fine-tuning. Raise --strength for a
-shallower network, lower it for a more accurate one.
+The data are an .npz with x_train, y_train, x_test and y_test (class numbers), a folder of images, or a set of
+keras.datasets; the model's outputs are logits or a softmax. The recipe is the paper's (Layer Folding, arXiv
+2106.09309): SGD with momentum, α trained with the penalty, everything above τ = 0.9 folded, then fine-tuning. Raise
+--strength for a shallower network, lower it for a more accurate one.
+
+What the other examples do by `tfold.recipe` stands here in `compile` and `fit`, to be copied and changed.
 """
 import argparse
 from pathlib import Path
 
+import common
 import keras
-import numpy as np
 
 import tfold
+from tfold.loading import load_model
+from tfold.recipe.data import load_data
+from tfold.recipe.identity import check_fits
+from tfold.recipe.layer_folding import measure
+from tfold.recipe.scores import classification_loss
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="a trained .keras file")
-    parser.add_argument("data", type=Path, help="an .npz file with x_train, y_train, x_test, y_test")
+    parser.add_argument("data", help="an .npz file with x_train, y_train, x_test, y_test, or what else load_data takes")
+    parser.add_argument("--scale", type=common.pair, metavar="LOW,HIGH",
+                        help=f"{common.SCALE}; as they are stored by default")
     parser.add_argument("-o", "--output", type=Path, default=Path("folded"), help="folder for the files")
     parser.add_argument("--strength", type=float, default=0.25, help="λ_c of the penalty")
-    parser.add_argument("--epochs", type=int, default=20, help="with α, and again after folding")
+    parser.add_argument("--epochs", type=common.at_least(1), default=20, help="with α, and again after folding")
     parser.add_argument("--rate", type=float, default=0.01, help="learning rate")
     parser.add_argument("--tie", nargs="+", action="append", default=[], metavar="NAME",
                         help="activations that share one α; once for each inverted residual")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    data = np.load(arguments.data)
-    base = keras.models.load_model(arguments.model)
+    base = load_model(arguments.model)
+    data = load_data(arguments.data, arguments.scale, size=base.input_shape[1:])
+    check_fits(base, data)
+    common.prepare(arguments.output, pictures=False)
 
     f_alpha = tfold.prefold(base, tfold.AlphaPenalty(arguments.strength), tie=arguments.tie)
     train(f_alpha, data, arguments.epochs, arguments.rate, [
@@ -46,22 +56,18 @@ def main():
     paths = [arguments.output / "base.tflite", arguments.output / "folded.tflite"]
     for model, path in zip((base, result.model), paths, strict=True):
         tfold.export(model, path, force=True)
-        print(f"{path}: accuracy {accuracy(model, data):.2%}, {path.stat().st_size:,} bytes")
+        _, accuracy = measure(model, data)
+        print(f"{path}: accuracy {accuracy:.2%} on the test images, {path.stat().st_size:,} bytes")
     print(f"folded ÷ base on LiteRT, 1 thread: {tfold.bench(paths).ratio}")
 
 
 def train(model, data, epochs, rate, callbacks=()):
-    model.compile(keras.optimizers.SGD(rate, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9), classification_loss(model), metrics=["accuracy"])
     model.fit(
-        data["x_train"], data["y_train"], batch_size=128, epochs=epochs, verbose=2, callbacks=list(callbacks),
-        validation_data=(data["x_test"], data["y_test"]),
+        data.inputs(data.x_train), data.y_train, batch_size=128, epochs=epochs, verbose=2, callbacks=list(callbacks),
+        validation_data=(data.inputs(data.x_validation), data.y_validation),
     )
 
 
-def accuracy(model, data):
-    predicted = model.predict(data["x_test"], verbose=0).argmax(axis=-1)
-    return float(np.mean(predicted == data["y_test"].ravel()))
-
-
 if __name__ == "__main__":
-    main()
+    common.run(main)

@@ -20,7 +20,7 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 def main():
     parser = common.parser(__doc__.splitlines()[0], "mnist", "mnist-runs", scale="0,1")
-    parser.add_argument("--depths", type=at_least(1), nargs="+", default=list(range(2, 11)),
+    parser.add_argument("--depths", type=at_least(2), nargs="+", default=list(range(2, 11)),
                         help="of the base networks")
     parser.add_argument("--width", type=at_least(1), default=256, help="channels of their hidden layers")
     parser.add_argument("--strengths", type=float, nargs="+", default=list(STRENGTHS), help="λ_c")

@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import traceback
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from tfold.errors import one_line
 from tfold.files import check_output, whole
 from tfold.loading import load_model, save_model
 from tfold.recipe import distributed
+from tfold.recipe.data import Data, checked_pair
+from tfold.recipe.identity import check_fits
 from tfold.recipe.scores import classification_loss
 from tfold.zoo import CifarResNet
 
@@ -82,6 +85,7 @@ def train(arguments, x, y):
 
     keras.utils.set_random_seed(arguments.seed)
     base = network(arguments.model, x, y)
+    check_fits(base, as_data(arguments, x, y))
     loss = classification_loss(base)
     # Where a variable lies is decided when it is made: base is each process' own, F_α is on the devices of all.
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
@@ -163,14 +167,24 @@ def read(path, seed):
         return (rng.normal(size=(512, 32, 32, 3)) + y[:, None, None, None] / 5).astype("float32"), y
     try:
         if Path(path).is_dir():
-            return tuple(np.load(Path(path) / f"{name}.npy", mmap_mode="r") for name in ("x_train", "y_train"))
-        with np.load(path) as file:
-            return file["x_train"], file["y_train"]
-    except (OSError, KeyError, ValueError) as error:
+            x, y = (np.load(Path(path) / f"{name}.npy", mmap_mode="r") for name in ("x_train", "y_train"))
+        else:
+            with np.load(path) as file:
+                x, y = file["x_train"], file["y_train"]
+        return checked_pair(x, y, "train", path)
+    except tfold.BadInputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise tfold.BadInputError(
             f"The data are an .npz file, or a folder of .npy files, with x_train and y_train. Received: {path}: "
             f"{one_line(error)} Write it with numpy.savez, or say random for a trial."
         ) from error
+
+
+def as_data(arguments, x, y):
+    """The images as `tfold.recipe` has them, with none to choose or judge by."""
+    none = x[:0], y[:0]
+    return Data(arguments.data, x, y, *none, *none, int(np.max(y)) + 1, arguments.scale)
 
 
 def network(name, x, y):

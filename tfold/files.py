@@ -75,6 +75,7 @@ def whole(path):
         temporary = folder / f"file{path.suffix}"
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
+        _to_the_disk(temporary)
         os.replace(temporary, path)
 
 
@@ -160,6 +161,15 @@ def _locked_folder(parent):
             if folder.exists():
                 return folder, lock
             os.close(lock)
+
+
+def _to_the_disk(path):
+    """Where power fails after the renaming, the content must not lie in memory alone: the file would be empty."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _umask():

@@ -101,7 +101,7 @@ def test_a_sweep_that_is_done_is_measured_and_drawn(swept, words, here):
 
     before = (folder / "sweep.json").read_text()
     (folder / "accuracy-depth.png").unlink()
-    assert here(*words(folder, "--report-only")).code == 0
+    assert here(*words(folder, "--report-only", "--blocks", 6)).code == 0
     assert (folder / "sweep.json").read_text() == before  # the same networks are not measured again
     assert (folder / "accuracy-depth.png").is_file()
     assert trained == {path: path.stat().st_mtime_ns for path in (folder / "trials").rglob("*") if path.is_file()}
@@ -165,6 +165,7 @@ def test_bad_words_are_refused_before_anything_is_made(words, inputs, here, tmp_
     here(*words(folder, "--report-only", "--workers", 2)).misused("--workers is for running trials")
     here(*words(folder, "--no-prune", "--margin", 0.1)).misused("--margin is for --prune")
     here(*words(folder, "--runtime", "none", "--blocks", 9)).misused("--blocks is for measuring")
+    here(*words(folder, "--temperature", 2)).misused("--temperature is for --distill, which is 0")
     here(*words(folder, "--strengths", "a,b")).misused("Received: 'a,b'")
     here(*words(folder, "--strengths", "0.1,-1")).refused("A strength λ_c", "-1.0")
     here("sweep", tmp_path / "none.keras", "--data", "cifar10", "-o", folder).refused("none.keras")
@@ -172,3 +173,13 @@ def test_bad_words_are_refused_before_anything_is_made(words, inputs, here, tmp_
     monkeypatch.setitem(sys.modules, "optuna", None)
     here(*words(folder)).refused("no optuna", "pip install 'tfold[sweep]'")
     assert not folder.exists() or not (folder / "sweep.db").exists()
+
+
+def test_every_field_of_the_recipe_has_an_option():
+    from tfold.cli.sweep_command import sweep_command
+    from tfold.sweeps.plan import RECIPE
+
+    defaults = {option.name: option.default for option in sweep_command.params}
+    assert set(RECIPE) <= set(defaults)
+    for name, value in RECIPE.items():
+        assert defaults[name] == value or not value, name

@@ -1,11 +1,13 @@
 """The example, run on a small network as a user would run it."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pytest
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "fold_classifier.py"
 
@@ -29,3 +31,30 @@ def test_from_a_saved_model_to_two_tflite_files(tmp_path):
         "alpha.csv", "base.tflite", "folded.keras", "folded.tflite"]
     assert "alpha/mean" in (tmp_path / "out" / "alpha.csv").read_text()
     assert "depth" in done.stdout and "folded ÷ base" in done.stdout
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_the_loss_fits_the_outputs(example, activation):
+    """Of logits, the loss of a softmax would learn next to nothing, and say nothing."""
+    from tfold.recipe.data import Data
+
+    x, y = np.random.default_rng(0).normal(size=(6, 4)).astype("float32"), np.arange(6) % 3
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, activation=activation)])
+    example("fold_classifier").train(model, Data("made up", x, y, x, y, x, y, 3), 1, 0.1)
+    assert model.loss.from_logits is (activation is None)
+
+
+@pytest.mark.parametrize("model, data, words", [
+    ("none.keras", "data.npz", "none.keras"),
+    ("base.keras", "none.npz", "Data are mnist"),
+    ("base.keras", "short.npz", "holds x_train, y_train, x_test, y_test. Received: .*short.npz"),
+    ("base.keras", "other.npz", "Images have the shape that the network takes"),
+])
+def test_what_does_not_fit_is_one_sentence(called, tmp_path, model, data, words):
+    keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)]).save(tmp_path / "base.keras")
+    x, y = np.zeros((6, 5), "float32"), np.arange(6) % 3
+    np.savez(tmp_path / "short.npz", x_train=x)
+    np.savez(tmp_path / "other.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    said, sentence = called("fold_classifier", model, data, "-o", "out")
+    assert re.search(words, sentence) and "\n" not in sentence
+    assert not (tmp_path / "out").exists()

@@ -33,7 +33,7 @@ def test_what_trainings_and_recipes_refuse(called, name, option, words, tmp_path
 @pytest.mark.parametrize(("name", "option", "words"), [
     ("cifar10", "--distill=2", "distill is a weight"),
     ("cifar10", "--merged-rate=-1", "post_rate"),
-    ("mnist_mlp", "--depths=0", None),
+    ("mnist_mlp", "--depths=1", None),
     ("mnist_mlp", "--tolerance=nan", None),
     ("mobilenetv2_cifar10", "--runtime=none", "A runtime is one of litert"),
     ("mobilenetv2_cifar10", "--threads=0", "threads is a whole number"),
@@ -103,4 +103,4 @@ def test_quick_says_what_it_overrides_and_does(example, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         common.parse(common.parser("…", "cifar10", "out"), limit=5, post_epochs=1)
     said = " ".join(capsys.readouterr().out.split())
-    assert "It overrides --limit, --post-epochs" in said and "--scale=-1,1 (default: -1,1)" in said
+    assert "It overrides --limit, --post-epochs" in said and "--scale=-1,1; none: as they are (default: -1,1)" in said

@@ -117,6 +117,32 @@ def test_what_has_to_be_the_same_on_every_machine(example):
     assert differing(script.parser().parse_args(["resnet32", "data.npz", "--scale=0,1"])) == {"model"}
 
 
+@pytest.mark.parametrize("name, write, words", [
+    ("cut.npz", lambda path, whole: path.write_bytes(whole[:len(whole) // 2]), "an .npz file, or a folder"),
+    ("empty.npz", lambda path, whole: path.write_bytes(b""), "an .npz file, or a folder"),
+    ("x_train.npy", lambda path, whole: np.save(path, np.zeros((4, 2))), "an .npz file, or a folder"),
+    ("pixels.npz", lambda path, whole: np.savez(path, x_train=np.zeros((4, 2))), "y_train"),
+    ("hot.npz", lambda path, whole: np.savez(path, x_train=np.zeros((4, 2)), y_train=np.eye(4)), "take the argmax"),
+    ("few.npz", lambda path, whole: np.savez(path, x_train=np.zeros((4, 2)), y_train=np.zeros(3)), "as many images"),
+])
+def test_data_that_cannot_be_read_are_one_sentence(example, given, tmp_path, name, write, words):
+    write(tmp_path / name, (given / "data.npz").read_bytes())
+    with pytest.raises(tfold.BadInputError, match=words) as raised:
+        example("several_machines").read(str(tmp_path / name), 0)
+    assert name in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_labels_that_count_from_one_are_refused(example, given):
+    script = example("several_machines")
+    arguments = script.parser().parse_args(["base.keras", "data.npz"])
+    base = keras.models.load_model(given / "base.keras")
+    x, y = script.read(str(given / "data"), 0)
+    assert isinstance(x, np.memmap)  # read in place
+    script.check_fits(base, script.as_data(arguments, x, y))
+    with pytest.raises(tfold.BadInputError, match="4 classes, and .* with 3 outputs. Check the labels"):
+        script.check_fits(base, script.as_data(arguments, x, y + 1))
+
+
 def test_pixels_are_scaled_as_the_base_was_trained(example):
     script = example("several_machines")
     x, y = np.uint8([[0], [255], [51], [102]]), np.zeros(4)

@@ -167,6 +167,21 @@ def test_merged_first_and_trained_then_with_the_base_as_its_teacher(base, data, 
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in outcome.folded.layers)
 
 
+def test_a_teacher_that_cannot_be_is_refused_before_the_training(base, data, tmp_path):
+    other = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
+    with pytest.raises(BadInputError, match="the same inputs"):
+        layer_folding(base, data, replace(RECIPE, distill=0.5), tmp_path / "run", quiet, teacher=other)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_teacher_shares_the_pre_folding(convolutional, base, data, tmp_path):
+    once = replace(RECIPE, alpha_epochs=1, post_epochs=1)
+    first, said = layer_folding(base, data, once, tmp_path / "a", quiet), []
+    second = layer_folding(base, data, replace(once, distill=0.5), tmp_path / "b", said.append, teacher=convolutional(),
+                           prefolded_in=tmp_path / "a")
+    assert second.alphas == first.alphas and not any("pre-folding, λ_c 2: epoch" in line for line in said)
+
+
 def test_bfloat16_trains_and_leaves_float32(base, data, tmp_path):
     outcome = layer_folding(base, data, replace(RECIPE, precision="bfloat16"), tmp_path / "a", quiet)
     assert {layer.dtype_policy.name for layer in outcome.folded.layers} == {"float32"}

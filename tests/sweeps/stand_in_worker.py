@@ -3,7 +3,8 @@
     stand_in_worker.py                         runs all trials
     stand_in_worker.py die NAME TIMES          is killed in the middle of this trial, the first TIMES times
     stand_in_worker.py fail NAME               this trial raises an error, unless there is a file NAME.mended
-    stand_in_worker.py unfit NAME              of this trial it says that network and data do not fit
+    stand_in_worker.py unfit                   says before its first trial that network and data do not fit
+    stand_in_worker.py damaged NAME            this trial finds its checkpoint unusable
     stand_in_worker.py wait NAME               stays in this trial until it is killed or told to stop
     stand_in_worker.py born-dead               ends before its first trial
 """
@@ -28,7 +29,9 @@ def play(given, emit):
     if WHAT == "born-dead":
         sys.exit("no such library")
     plan, folder = Plan(**given["plan"]), Path(given["folder"])
-    queue = Queue(Store(given["storage"], given["name"], create=False))
+    if WHAT == "unfit":
+        raise BadInputError("Images have the shape that the network takes. Received: others. Resize them.")
+    queue = Queue(Store(given["storage"], given["name"], create=False), plan.trials())
 
     def run(trial):
         note(folder / f"{trial.name}.runs", os.getpid())
@@ -42,7 +45,6 @@ def play(given, emit):
         return {"depth": 7, "layers": 7, "macs": 1, "parameters": 1, "alphas": {}, "seconds": 0.0,
                 "accuracy": {"validation": 0.7, "test": 0.6}}
 
-    assert plan.trials()
     worker.work(queue, run, emit)
 
 
@@ -51,8 +53,8 @@ def act(folder):
         os.kill(os.getpid(), signal.SIGKILL)
     if WHAT == "fail" and not (folder / f"{NAME}.mended").exists():
         raise ZeroDivisionError("it does not work")
-    if WHAT == "unfit":
-        raise BadInputError("Images have the shape that the network takes. Received: others. Resize them.")
+    if WHAT == "damaged":
+        raise BadInputError("A checkpoint is as this program writes it. Received: another. Remove it.")
     if WHAT == "wait":
         time.sleep(60)
 

@@ -49,6 +49,17 @@ def test_in_pre_folding_nobody_is_beaten(values, rivals):
     assert not ask(values, 5, rivals)
 
 
+def test_chance_lies_close_below_the_base_where_a_class_is_very_common():
+    values = [0.97, 0.971, 0.969]
+    assert hopeless(steps(values), 5, [], MARGIN, ALPHA, POST, chance=0.97) == (
+        "accuracy was at chance (97.0 %) for 3 epochs")
+    assert not hopeless(steps([0.97, 0.97, 0.982]), 5, [], MARGIN, ALPHA, POST, chance=0.97)
+    # With a class that is as common as that, the base network is hardly better, and a good trial neither.
+    assert not hopeless(steps([0.97, 0.976, 0.977]), 5, [], MARGIN, ALPHA, POST, chance=0.97, base=0.978)
+    assert hopeless(steps(values), 5, [], MARGIN, ALPHA, POST, chance=0.97, base=0.978)
+    assert not hopeless(steps([0.5, 0.5, 0.5]), 5, [], MARGIN, ALPHA, POST, chance=0.5, base=0.3)
+
+
 def test_what_is_said():
     rivals = [(10, [0.5] * ALPHA + [0.80, 0.85, 0.8, 0.8, 0.86] + [0.9] * 4)]
     why = ask([0.5] * ALPHA + [0.80, 0.79, 0.78, 0.79, 0.81], 12, rivals)

@@ -3,7 +3,8 @@ import shutil
 
 import pytest
 
-from tfold.sweeps.latency import add_to, choose, measure
+from tfold.errors import TfoldError
+from tfold.sweeps.latency import add_to, check, choose, files_of, is_of, measure
 
 
 def trial(depth, score, **more):
@@ -48,10 +49,24 @@ def test_measured_in_turns_with_the_base(networks, tmp_path):
     assert one["high"] < 0.5 and one["low"] <= one["ratio"] <= one["high"]
     assert one["median_ms"] < found["base"]["median_ms"]
     assert other["high"] > 0.5 and itself["high"] > 0.5  # a busy machine may not tell more
-    # The same networks are not measured again.
-    assert measure(networks / "base.keras", chosen, tmp_path / "latency", earlier=found) is found
+    assert found["files"] == files_of(networks / "base.keras", chosen) and found["blocks"] == 6
 
     document = {"trials": chosen, "pareto": {"depth": [], "latency": None}, "latency": None}
     add_to(document, found)
     assert small["latency"] == one and same["latency"] == other and broken["latency"] is None
     assert document["pareto"]["latency"] == [small["name"]] and document["latency"] is found
+
+
+def test_which_measurements_hold_on():
+    files = {"base": "a", "1": "b"}
+    earlier = {"runtime": "litert", "blocks": 20, "files": files}
+    assert is_of(earlier, files) and is_of(earlier, files, "litert", 20) and is_of(earlier, files, "litert", 6)
+    assert not is_of(earlier, files, "litert", 21) and not is_of(earlier, files, "tflite-runtime", 20)
+    assert not is_of(earlier, {**files, "2": "c"}) and not is_of(None, files)
+
+
+def test_a_runtime_is_there_or_is_said_to_be_missing():
+    check("none")
+    check("litert")
+    with pytest.raises(TfoldError, match="Received: 'fast'"):
+        check("fast")

@@ -1,14 +1,18 @@
 """None is run twice, none is lost: claims of several processes, on SQLite and in a journal."""
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tfold.errors import BadInputError, TfoldError
-from tfold.sweeps import process, store
+from tfold.sweeps import patience, process, store, worker
 from tfold.sweeps.claimed import TakenOverError
+from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.process import Watch
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store, hidden
@@ -57,7 +61,7 @@ def test_ways_to_end(queue):
 def test_a_dead_process_trial_goes_on_where_it_was(queue, url):
     queue.add()
     code = ("import sys; from tfold.sweeps.queue import Queue; from tfold.sweeps.store import Store; "
-            "trial = Queue(Store(sys.argv[1], 'sweep')).claim(); trial.report(3, 0.75, depth=6); "
+            "trial = Queue(Store(sys.argv[1], 'sweep'), [(0.1, 0)]).claim(); trial.report(3, 0.75, depth=6); "
             "import os; os.kill(os.getpid(), 9)")
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code, url], cwd=root).returncode == -9
@@ -105,11 +109,11 @@ def test_a_beat_keeps_a_trial(url, monkeypatch):
 def test_of_two_attempts_one_is_run(url):
     first, second = (Queue(Store(url, "sweep"), PAIRS[:1]) for _ in range(2))
     first.add()
-    added = first.standings  # a second machine that has not seen the first one's attempt yet
-    second.standings = lambda: {name: each.__class__(each.strength, each.seed, "missing") for name, each in
-                                added().items()}
+    added = first._standings  # a second machine that has not seen the first one's attempt yet
+    second._standings = lambda: {name: each.__class__(each.strength, each.seed, "missing") for name, each in
+                                 added().items()}
     second.add()
-    del second.standings
+    del second._standings
     assert len(first.store.trials()) == 2
     one = first.claim()
     assert one is not None and second.claim() is None and first.claim() is None
@@ -121,7 +125,7 @@ def test_many_processes_claim_each_trial_once(url, tmp_path):
     queue = Queue(Store(url, "sweep"), [(strength / 100, 0) for strength in range(1, 13)])
     queue.add()
     code = ("import sys; from tfold.sweeps.queue import Queue; from tfold.sweeps.store import Store\n"
-            "queue = Queue(Store(sys.argv[1], 'sweep'))\n"
+            "queue = Queue(Store(sys.argv[1], 'sweep'), [(strength / 100, 0) for strength in range(1, 13)])\n"
             "while (trial := queue.claim()) is not None:\n"
             "    print(trial.name, flush=True)\n"
             "    trial.complete(0.5, {'depth': 1})\n")
@@ -136,11 +140,84 @@ def test_many_processes_claim_each_trial_once(url, tmp_path):
 
 def test_another_sweeps_study_is_refused_and_says_what_differs(url):
     identity = {"base": "abc", "batch": 128, "tie": []}
-    Store(url, "sweep").check_identity(identity)
+    Store(url, "sweep").begin(identity)
     Store(url, "sweep").check_identity({**identity})
     with pytest.raises(BadInputError, match="base: abc, now def; batch: 128, now 64.*--name"):
         Store(url, "sweep").check_identity({**identity, "base": "def", "batch": 64})
-    Store(url, "another").check_identity({**identity, "batch": 64})
+    Store(url, "another").begin({**identity, "batch": 64})
+
+
+def test_settings_can_be_corrected_until_a_worker_has_begun(url):
+    made = Store(url, "sweep")
+    made.begin({"batch": 128})
+    Queue(made, PAIRS).add()  # which changes nothing: strengths and seeds are not in it
+    Store(url, "sweep").begin({"batch": 64})
+    with pytest.raises(BadInputError, match="batch: 64, now 128"):
+        made.write_base({"batch": 128}, {"depth": 3})  # of a worker that was started before
+    assert "base" not in made.study.user_attrs
+    made.write_base({"batch": 64}, {"depth": 3})
+    with pytest.raises(BadInputError, match="batch: 64, now 128"):
+        made.begin({"batch": 128})
+    made.begin({"batch": 64})
+
+
+def test_another_plans_trials_are_left_to_wait(url):
+    Queue(Store(url, "sweep"), PAIRS).add()
+    queue = Queue(Store(url, "sweep"), PAIRS[1:2])
+    assert queue.others() == 2 and queue.waits() and queue.add() == 0
+    assert queue.claim().name == "strength-0.3-seed-0" and queue.claim() is None and not queue.waits()
+    assert list(queue.standings()) == ["strength-0.3-seed-0"]
+
+
+@pytest.fixture
+def out_of_reach(tmp_path, monkeypatch):
+    """A context manager: (for so many seconds) a database that does not answer, as another process holds it."""
+    monkeypatch.setattr(store, "PATIENCE", 0.02)
+    monkeypatch.setattr(patience, "FIRST", 0.05)
+
+    @contextmanager
+    def out(seconds):
+        holder = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(seconds, holder.rollback)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
+            holder.close()
+
+    return out
+
+
+@pytest.fixture
+def on_disk(tmp_path, out_of_reach):
+    queue = Queue(Store(f"sqlite:///{tmp_path}/study.db", "sweep"), PAIRS)
+    queue.add()
+    return queue
+
+
+def test_a_storage_that_is_gone_for_a_while_is_waited_for(on_disk, out_of_reach):
+    with out_of_reach(0.3):
+        trial = on_disk.claim()
+    with out_of_reach(0.3):
+        trial.report(0, 0.75, depth=6)
+    with out_of_reach(0.3):
+        trial.complete(0.9, OUTCOME)
+    done = on_disk.standings()[trial.name]
+    assert done.state == "complete" and done.trial.intermediate_values == {0: 0.75}
+
+
+def test_one_that_stays_away_is_an_error_and_no_trial_fails_by_it(on_disk, out_of_reach, monkeypatch):
+    monkeypatch.setattr(patience, "OUTAGE", 0.2)
+
+    def run(trial):
+        with out_of_reach(1.0):
+            trial.report(0, 0.5)
+
+    with pytest.raises(OutOfReachError, match="study.db, silent for 0 s: .*locked.*the same command goes on"):
+        worker.work(on_disk, run, lambda event, **details: None)
+    assert states(on_disk) == ["running", "waiting", "waiting"]
 
 
 def test_a_study_that_is_not_there_and_one_that_is_removed(url):

@@ -94,6 +94,24 @@ def test_weights_of_keras_applications(theirs, write_legacy_h5, tmp_path, same_w
         zoo.MobileNetV2(0.5, (96, 96, 3), weights=path)
 
 
+def test_of_a_published_file_the_features_are_taken_where_the_classes_are_others(
+        theirs, write_legacy_h5, tmp_path, same_weights):
+    """What the error of a failed download advises to fetch by hand."""
+    whole = write_legacy_h5(tmp_path / "whole.h5", theirs)
+    no_top = write_legacy_h5(tmp_path / "no_top.h5", keras.Model(theirs.input, theirs.get_layer("out_relu").output))
+    for path in (whole, no_top):
+        ten = zoo.MobileNetV2(0.35, (32, 32, 3), classes=10, weights=path, small_images=True)
+        assert same_weights(ten, theirs, leave_out=["predictions"]) and ten.output_shape == (None, 10)
+        assert same_weights(zoo.MobileNetV2(0.35, (96, 96, 3), include_top=False, weights=path), theirs)
+        with pytest.raises(BadInputError, match="which does not fit: "):
+            zoo.MobileNetV2(0.5, (96, 96, 3), classes=10, weights=path)
+    with pytest.raises(BadInputError, match="no_top.h5 for .*, which does not fit: "):
+        zoo.MobileNetV2(0.35, (96, 96, 3), weights=no_top)  # all 1000 classes are wanted, and none may stay random
+    less = write_legacy_h5(tmp_path / "less.h5", keras.Model(theirs.input, theirs.get_layer("block_5_add").output))
+    with pytest.raises(BadInputError, match="it has no layer block_6_expand"):
+        zoo.MobileNetV2(0.35, (96, 96, 3), classes=10, weights=less)
+
+
 def test_weights_that_save_weights_wrote(small, tmp_path, same_weights):
     path = tmp_path / "small.weights.h5"
     small.save_weights(path)

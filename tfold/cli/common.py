@@ -51,11 +51,13 @@ def data_words(name, path, samples, scale, resize):
 
 
 class Scale(click.ParamType):
-    """-1,1"""
+    """-1,1; or none"""
 
     name = "LOW,HIGH"
 
     def convert(self, value, param, context):
+        if value == "none":
+            return None
         try:
             low, high = (float(part) for part in value.split(","))
         except ValueError:

@@ -34,24 +34,37 @@ def recipe_options(command):
         click.option("--weight-decay", type=click.FloatRange(0), default=0.0, show_default=True,
                      help="What every weight loses a step, times the rate."),
         click.option("--clip", type=click.FloatRange(0, min_open=True), help="Largest norm of each weight's gradient."),
+        click.option("--post-clip", type=click.FloatRange(0, min_open=True),
+                     help="The same, in post-folding.  [default: as --clip]"),
         click.option("--augment", type=click.Choice(["none", "shift", "shift+flip"]), default="none",
                      show_default=True, help="What is done to training images."),
         click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True,
                      help="What is computed in."),
+        click.option("--p", type=click.FloatRange(1, min_open=True), default=2.0, show_default=True,
+                     help="The penalty's exponent."),
+        click.option("--warmup", type=click.IntRange(0), default=0, show_default=True,
+                     help="Epochs without a penalty, at the start of pre-folding."),
         click.option("--ramp", type=click.IntRange(0), default=0, show_default=True,
-                     help="Epochs in which λ_c rises to its value."),
+                     help="Epochs in which λ_c rises to its value behind them."),
         click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
                      show_default=True, help="τ: activations whose α lies above it are removed."),
         click.option("--post", type=click.Choice(["settled", "folded"]), default="settled", show_default=True,
                      help="What post-folding trains: the network with its batch norms, or the folded one."),
+        click.option("--policy", type=click.Choice(["latency", "macs", "always"]), default="latency",
+                     show_default=True, help="Which linear layers are merged: as of tfold fold."),
         click.option("--border", type=click.Choice(["exact", "approximate"]), default="exact", show_default=True,
                      help="Whether to merge across zero padding where pixels near the border differ."),
-        click.option("--padding", default="keep", show_default=True, help="As of tfold.prefold."),
+        click.option("--padding", type=click.Choice(["keep", "forward"]), default="keep", show_default=True,
+                     help="Where zero padding stands while α is trained: as of tfold.prefold."),
+        click.option("--only", multiple=True, metavar="LAYER",
+                     help="The one activation that may go. May be repeated.  [default: all]"),
         click.option("--skip", multiple=True, metavar="LAYER", help="An activation that stays. May be repeated."),
         click.option("--tie", multiple=True, metavar="LAYER,LAYER…",
                      help="Activations that share one α. May be repeated."),
         click.option("--distill", type=click.FloatRange(0, 1), default=0.0, show_default=True,
                      help="Weight of the base network's outputs in post-folding."),
+        click.option("--temperature", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True,
+                     help="Of --distill: the higher, the more count unlikely classes."),
     )):
         command = option(command)
     return command
@@ -119,6 +132,8 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
         strengths = spread_strengths(low, high, points)
     else:
         refuse(("low", "high", "points"), "a range of λ_c, and --strengths is given")
+    if not recipe["distill"]:
+        refuse(("temperature",), "--distill, which is 0")
     if not prune:
         refuse(("margin",), "--prune, which is switched off")
     if runtime == "none":
@@ -138,11 +153,13 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
 
 def _run(plan, output, storage, name, workers, runtime, retry, report_only, force, judging):
     from tfold.measure.display import display
+    from tfold.sweeps import latency
     from tfold.sweeps.study import report, run_trials
 
     def say(line):
         click.echo(line, err=True)
 
+    latency.check(runtime)
     with display() as show:
         if not report_only:
             try:

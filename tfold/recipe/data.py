@@ -145,36 +145,49 @@ def _check_pixels(x, name, source, scale):
     if low < 0 or high > 255 or (x.dtype.kind == "f" and high <= 1):
         raise BadInputError(
             f"A scale is for pixels 0 to 255. Received: {source}, whose {name} goes from {low:g} to {high:g}, and "
-            f"scale={scale}. Leave the scale out if the images are scaled already, or store them as uint8."
+            f"scale={scale}. Leave the scale out, or say none, if the images are scaled already; or store them as "
+            "uint8."
         )
+
+
+def checked_pair(x, y, name, source):
+    """Images and labels, int32 `(n,)`, or a `BadInputError`. Of the images only shape and kind are looked at.
+
+    Args:
+        x, y: arrays, or what NumPy makes one of.
+        name: "train" or "test", for messages.
+        source: where they come from, likewise.
+    """
+    x, y = np.asanyarray(x), np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or not np.array_equal(y, np.round(y)):
+        raise BadInputError(
+            f"Labels are class numbers, (n,) or (n, 1). Received: {source}, whose y_{name} is {y.dtype}{y.shape}. "
+            "Of one-hot labels take the argmax."
+        )
+    if x.ndim < 2 or len(x) != len(y) or len(x) < 2:
+        raise BadInputError(
+            f"There are as many images as labels, two at least. Received: {source} with x_{name} {x.shape} and "
+            f"y_{name} {y.shape}. Check how it was written."
+        )
+    if x.dtype.kind not in "iuf" or y.min() < 0 or y.max() > 1_000_000:
+        raise BadInputError(
+            f"Images are numbers, and classes count from 0. Received: {source} with x_{name} of {x.dtype} and "
+            f"labels from {y.min()} to {y.max()}. Check how it was written."
+        )
+    return x, y.astype("int32")
 
 
 def _checked(train, test, source):
     parts = []
     for name, (x, y) in (("train", train), ("test", test)):
-        x, y = np.asarray(x), np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-        if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all() or not np.array_equal(y, np.round(y)):
-            raise BadInputError(
-                f"Labels are class numbers, (n,) or (n, 1). Received: {source}, whose y_{name} is {y.dtype}{y.shape}. "
-                "Of one-hot labels take the argmax."
-            )
-        if x.ndim < 2 or len(x) != len(y) or len(x) < 2:
-            raise BadInputError(
-                f"There are as many images as labels, two at least. Received: {source} with x_{name} {x.shape} and "
-                f"y_{name} {y.shape}. Check how it was written."
-            )
-        if x.dtype.kind not in "iuf" or y.min() < 0 or y.max() > 1_000_000:
-            raise BadInputError(
-                f"Images are numbers, and classes count from 0. Received: {source} with x_{name} of {x.dtype} and "
-                f"labels from {y.min()} to {y.max()}. Check how it was written."
-            )
+        x, y = checked_pair(x, y, name, source)
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise BadInputError(
                 f"Images hold finite numbers. Received: {source}, whose x_{name} has NaN or infinity. Leave them out."
             )
-        parts.append((x, y.astype("int32")))
+        parts.append((x, y))
     if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
         raise BadInputError(
             f"Images to train and to test by have one shape. Received: {source} with {parts[0][0].shape[1:]} and "

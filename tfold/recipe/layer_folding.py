@@ -92,7 +92,7 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
     >>> outcome.depth, outcome.accuracy["test"]
     (10, 0.837)
     """
-    check_fits(base, data)
+    check(base, data, recipe, teacher)
     about = {"base": digest(base), "data": data.digest}
     if recipe.distill and teacher is not None:
         about["teacher"] = digest(teacher)
@@ -109,7 +109,7 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
     keras.utils.set_random_seed(recipe.seed)
     f_alpha = prefolded(base, recipe)
     logger = AlphaLogger(recipe.threshold, per_layer=True)
-    alpha_about = {**about, **{name: getattr(recipe, name) for name in
+    alpha_about = {"base": about["base"], "data": about["data"], **{name: getattr(recipe, name) for name in
                                ("strength", "p", "warmup", "ramp", "skip", "only", "tie", "padding")}}
     alpha_history = fit(
         f_alpha, data, recipe.alpha_training(), checkpoint_path(prefolded_in, "alpha"), alpha_about, say,
@@ -158,6 +158,13 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
     say(f"folded: non-linear depth {nonlinear_depth(base)} → {outcome.depth}, {outcome.layers} linear layers on the "
         f"longest path, accuracy {scores['test']:.2%} on the test images")
     return outcome
+
+
+def check(base, data, recipe, teacher=None):
+    """Raise `BadInputError` unless network, images and teacher fit together: before the training, not after it."""
+    check_fits(base, data)
+    if recipe.distill:
+        distill(base, base if teacher is None else teacher, recipe.distill, recipe.temperature)
 
 
 def measure(model, data):

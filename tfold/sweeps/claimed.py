@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from tfold.errors import TfoldError
 from tfold.sweeps.interrupts import uninterrupted
+from tfold.sweeps.patience import patient
 from tfold.sweeps.process import BEAT, claim
 from tfold.sweeps.standing import FAILED, RELEASED
 
@@ -45,6 +46,7 @@ class Claimed:
         self._over.set()
         self._thread.join()
 
+    @patient
     @uninterrupted()
     def report(self, step, value, depth=None):
         """Write down the accuracy after an epoch, and the non-linear depth if it has changed.
@@ -58,11 +60,13 @@ class Claimed:
             if depth is not None and depth != self.frozen().user_attrs.get("depth"):
                 self.store.storage.set_trial_user_attr(self._id, "depth", depth)
 
+    @patient
     @uninterrupted()
     def frozen(self):
         """The trial as Optuna's FrozenTrial."""
         return self.store.storage.get_trial(self._id)
 
+    @patient
     @uninterrupted()
     def why_hopeless(self, pruner):
         """Why it is not worth going on with; None if it is. `pruner` is a `BeatenPruner`."""
@@ -89,6 +93,7 @@ class Claimed:
         """Others may go on with it."""
         self._end(self._states.FAIL, None, ended=RELEASED)
 
+    @patient
     @uninterrupted()
     def _end(self, state, values, **attributes):
         self._over.set()

@@ -12,7 +12,8 @@
 - The margin (2 points) is several times what seeds differ by on CIFAR (0.2 to 0.5 points): bad luck alone does not end
   a trial. With few validation images it is twice the standard error of a difference, which is larger then.
 - A trial of the same strength is never a rival: these differ by the seed alone, and their spread is wanted.
-- In pre-folding only a network at chance is given up.
+- In pre-folding only a network at chance is given up: no better than always naming the commonest class, where the base
+  network is.
 """
 import math
 
@@ -21,7 +22,7 @@ CHANCE_EPOCHS = 3
 LEAST_EPOCHS = 3  # of post-folding
 
 
-def hopeless(own, depth, rivals, margin, alpha_epochs, post_epochs, chance=None, images=None):
+def hopeless(own, depth, rivals, margin, alpha_epochs, post_epochs, chance=None, images=None, base=None):
     """Why a trial is not worth going on with.
 
     Args:
@@ -32,6 +33,7 @@ def hopeless(own, depth, rivals, margin, alpha_epochs, post_epochs, chance=None,
         alpha_epochs, post_epochs: how long the two trainings are.
         chance: the accuracy of always naming the commonest class; None: not looked at.
         images: how many the accuracies are of; None: so many that chance plays no part.
+        base: the base network's accuracy. With a very common class it lies close above chance.
 
     Returns:
         A sentence's part; None if it is worth it.
@@ -45,7 +47,7 @@ def hopeless(own, depth, rivals, margin, alpha_epochs, post_epochs, chance=None,
         return None
     step = max(own)
     if step < alpha_epochs:
-        return _at_chance(own, step, alpha_epochs, chance)
+        return _at_chance(own, step, alpha_epochs, chance, base)
     done = step - alpha_epochs + 1
     # Behind the last epoch only the fold is left, which costs next to nothing. And the depth is known from the last
     # epoch of pre-folding, which a process that is killed may have failed to report.
@@ -70,12 +72,13 @@ def _margin(margin, one, other, images):
     return max(margin, 2 * math.sqrt((one * (1 - one) + other * (1 - other)) / images))
 
 
-def _at_chance(own, step, alpha_epochs, chance):
+def _at_chance(own, step, alpha_epochs, chance, base):
     enough = max(CHANCE_EPOCHS, math.ceil(alpha_epochs / 2))
     if chance is None or step + 1 < enough:
         return None
     last = [own[each] for each in sorted(own)[-CHANCE_EPOCHS:]]
-    if max(last) > chance + MARGIN_OF_CHANCE:
+    margin = MARGIN_OF_CHANCE if base is None else min(MARGIN_OF_CHANCE, (base - chance) / 2)
+    if max(last) > chance + margin:
         return None
     return f"accuracy was at chance ({100 * chance:.1f} %) for {len(last)} epochs"
 

@@ -41,7 +41,26 @@ def choose(trials, knee=None, most=MOST):
     return [chosen[i] for i in sorted(order[:most])]
 
 
-def measure(base, chosen, folder, runtime="litert", earlier=None, loading=None, progress=None, **schedule):
+def check(runtime):
+    """Raise `BadInputError` or `RuntimeNotFoundError` unless this runtime can be had, or it is "none"."""
+    from tfold.measure.runtimes import resolve
+
+    if runtime != "none":
+        resolve(runtime)
+
+
+def files_of(base, chosen):
+    """dict: "base" and each row's name → the sha256 of its network's file."""
+    return {"base": sha256_of(base), **{each["name"]: sha256_of(each["folded"]) for each in chosen}}
+
+
+def is_of(earlier, files, runtime=None, blocks=0):
+    """Whether what `measure` returned before is of these networks, on this runtime, with so many blocks at least."""
+    return bool(earlier) and earlier["files"] == files and runtime in (None, earlier["runtime"]) \
+        and earlier.get("blocks", 0) >= blocks
+
+
+def measure(base, chosen, folder, runtime="litert", loading=None, progress=None, blocks=20, **schedule):
     """Export and measure networks.
 
     Args:
@@ -49,20 +68,17 @@ def measure(base, chosen, folder, runtime="litert", earlier=None, loading=None, 
         chosen: rows, as `choose` gives them.
         folder: where the .tflite files go.
         runtime: what runs them.
-        earlier: what this function returned before: taken over if it is of the same networks.
         loading: how to load the networks: allow_unsafe, custom_objects.
         progress: as of `tfold.bench`.
-        schedule: of `tfold.bench`.
+        blocks: of inferences for each network.
+        schedule: what else `tfold.bench` takes.
 
     Returns:
-        dict: runtime, threads, machine, base (median_ms, itself: base ÷ base), trials (name → median_ms, ratio to the
-        base, low, high), files (name → sha256 of the network), `why` of what could not be exported.
+        dict: runtime, threads, blocks, machine, base (median_ms, itself: base ÷ base), trials (name → median_ms, ratio
+        to the base, low, high), files (name → sha256 of the network), `why` of what could not be exported.
     """
     from tfold.measure import bench, bootstrap_ratio
 
-    files = {"base": sha256_of(base), **{each["name"]: sha256_of(each["folded"]) for each in chosen}}
-    if earlier and earlier["runtime"] == runtime and earlier["files"] == files:
-        return earlier
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
     paths, why = {"base": _export(base, folder / "base.tflite", loading or {})}, {}
@@ -72,7 +88,7 @@ def measure(base, chosen, folder, runtime="litert", earlier=None, loading=None, 
         except TfoldError as error:  # the others can be measured all the same
             why[each["name"]] = str(error)
     order = [*paths.values(), paths["base"]]
-    schedule = {"max_seconds": SECONDS_EACH * len(order), "self_check": False, **schedule}
+    schedule = {"max_seconds": SECONDS_EACH * len(order), "self_check": False, "blocks": blocks, **schedule}
     result = bench(order, runtime, progress=progress, **schedule)
     first, *others = result.measurements
     ratios = [bootstrap_ratio(first.values, other.values) for other in others]
@@ -81,11 +97,12 @@ def measure(base, chosen, folder, runtime="litert", earlier=None, loading=None, 
         "runtime": runtime,
         "runtime_version": first.runtime_version,
         "threads": first.threads,
+        "blocks": blocks,
         "machine": result.machine,
         "base": {"median_ms": first.median_ms, "itself": ratios[-1].to_json()},
         "trials": {name: {"median_ms": other.median_ms, "ratio": ratio.value, "low": ratio.low, "high": ratio.high}
                    for name, other, ratio in zip(names, others, ratios, strict=False)},
-        "files": files,
+        "files": files_of(base, chosen),
         "why": why,
     }
 

@@ -1,6 +1,8 @@
 """Lines for people about what the workers do: one for each trial that ends, and a few on the way."""
 import time
 
+from tfold.sweeps.results import warnings_of
+
 EVERY = 5  # a line about every fifth of a training
 
 
@@ -17,13 +19,16 @@ class Progress:
     def __init__(self, say, trials, alpha_epochs, post_epochs, workers=1):
         self.say, self.trials, self.workers = say, trials, workers
         self.epochs = {"alpha": alpha_epochs, "post": post_epochs}
-        self._since = {}
+        self._since, self._met_base = {}, False
 
     def tell(self, event, over):
         """A line on an event, if it is worth one; `over` trials of the sweep are done."""
         who = f"worker {event['worker']}: " if self.workers > 1 else ""
         if event["event"] == "died":
             self.say(f"worker {event['worker']} {event['why']}; its trial goes on with another")
+            return
+        if event["event"] == "base":
+            self._base(event["figures"])
             return
         which = f"{who}λ_c {event['strength']:g}, seed {event['seed']}"
         key = event["strength"], event["seed"]
@@ -36,6 +41,15 @@ class Progress:
         else:
             took = time.monotonic() - self._since.pop(key, time.monotonic())
             self.say(f"{which}: {self._end(event)} ({duration(took)}); {over} of {self.trials} trials are over")
+
+    def _base(self, base):
+        if self._met_base:  # every worker tells it
+            return
+        self._met_base = True
+        self.say(f"base network: depth {base['depth']}, validation {base['accuracy']['validation']:.1%}, "
+                 f"test {base['accuracy']['test']:.1%}")
+        for warning in warnings_of(base):
+            self.say(f"warning: {warning}")
 
     def _epoch(self, which, event):
         epochs, done = self.epochs[event["phase"]], event["epoch"] + 1

@@ -12,15 +12,16 @@ class BeatenPruner(optuna.pruners.BasePruner):
         alpha_epochs, post_epochs: how long the two trainings are; steps count through both.
         chance: the accuracy of always naming the commonest class; None: not looked at.
         images: how many the accuracies are of; with few, the margin is larger.
+        base: the base network's accuracy.
 
     Example:
 
     >>> study = optuna.load_study(study_name="sweep", storage=url, pruner=BeatenPruner(0.02, 20, 20))
     """
 
-    def __init__(self, margin, alpha_epochs, post_epochs, chance=None, images=None):
+    def __init__(self, margin, alpha_epochs, post_epochs, chance=None, images=None, base=None):
         self.margin, self.alpha_epochs, self.post_epochs = margin, alpha_epochs, post_epochs
-        self.chance, self.images = chance, images
+        self.chance, self.images, self.base = chance, images, base
 
     def why(self, study, trial, step=None):
         """Why this FrozenTrial is not worth going on with; None if it is.
@@ -32,7 +33,7 @@ class BeatenPruner(optuna.pruners.BasePruner):
         rivals = [(each.user_attrs.get("depth"), each.intermediate_values) for each in done
                   if each.params["strength"] != trial.params["strength"]]
         return hopeless(own, trial.user_attrs.get("depth"), rivals, self.margin,
-                        self.alpha_epochs, self.post_epochs, self.chance, self.images)
+                        self.alpha_epochs, self.post_epochs, self.chance, self.images, self.base)
 
     def prune(self, study, trial):
         """Whether it is to be ended: Optuna's question."""

@@ -9,7 +9,8 @@ where the database does not).
 """
 from tfold.sweeps.claimed import Claimed
 from tfold.sweeps.interrupts import uninterrupted
-from tfold.sweeps.plan import LEAST, MOST
+from tfold.sweeps.patience import patient
+from tfold.sweeps.plan import LEAST, MOST, name_of
 from tfold.sweeps.process import Watch, claim, is_dead
 from tfold.sweeps.standing import DUPLICATE, LOST, standings
 
@@ -21,19 +22,28 @@ class Queue:
 
     Args:
         store: a `Store`.
-        pairs: all (λ_c, seed), in the order in which they are to be tried; a worker that only claims needs none.
+        pairs: (λ_c, seed) of the plan, in the order in which they are to be tried. What else the study holds, of a plan
+            with other strengths or seeds, is not touched.
         watch: tells which processes elsewhere are silent.
     """
 
-    def __init__(self, store, pairs=(), watch=None):
+    def __init__(self, store, pairs, watch=None):
         self.store, self.pairs, self.watch = store, list(pairs), watch or Watch()
         self._states = store.optuna.trial.TrialState
 
+    @patient
     @uninterrupted()
     def standings(self):
-        """dict of name → `Standing`."""
-        return standings(self.store.trials(), self.pairs)
+        """dict of name → `Standing`, of the plan's."""
+        return self._standings()
 
+    @patient
+    @uninterrupted()
+    def others(self):
+        """How many trials wait that are not the plan's."""
+        return len(self.store.trials(self._states.WAITING)) - len(self._waiting())
+
+    @patient
     @uninterrupted()
     def add(self, again=False):
         """Add what is missing.
@@ -47,6 +57,7 @@ class Queue:
         with self.store.lock():
             return self._add(again)
 
+    @patient
     @uninterrupted()
     def tend(self):
         """Hand trials out again whose process is gone.
@@ -59,11 +70,13 @@ class Queue:
             self._add()
         return said
 
+    @patient
     @uninterrupted()
     def waits(self):
         """Whether there is a trial to claim."""
-        return bool(self.store.trials(self._states.WAITING))
+        return bool(self._waiting())
 
+    @patient
     @uninterrupted()
     def claim(self):
         """The next trial for this process.
@@ -72,21 +85,28 @@ class Queue:
             A `Claimed`, or None if nothing waits.
         """
         with self.store.lock():
-            for trial in sorted(self.store.trials(self._states.WAITING), key=self._place):
+            for trial in sorted(self._waiting(), key=self._place):
                 if self._set(trial, self._states.RUNNING):
                     self._write(trial, "claim", claim())
                     found = standings(self.store.trials())
-                    standing = next(each for each in found.values() if each.strength == trial.params["strength"]
-                                    and each.seed == trial.params["seed"])
+                    standing = found[_name(trial)]
                     if standing.trial.number == trial.number:
                         return Claimed(self.store, standing)
                     self._write(trial, "ended", DUPLICATE)
                     self._set(trial, self._states.FAIL)
         return None
 
+    def _standings(self):
+        found = standings(self.store.trials(), self.pairs)
+        return {name: found[name] for name in (name_of(*pair) for pair in self.pairs)}
+
+    def _waiting(self):
+        names = {name_of(*pair) for pair in self.pairs}
+        return [trial for trial in self.store.trials(self._states.WAITING) if _name(trial) in names]
+
     def _add(self, again=False):
         added = 0
-        for position, each in enumerate(self.standings().values()):
+        for position, each in enumerate(self._standings().values()):
             anew = again and each.state == "failed"
             if each.state != "missing" and not anew:
                 continue
@@ -131,3 +151,7 @@ class Queue:
         except self.store.optuna.exceptions.UpdateFinishedTrialError:
             return False
         return True
+
+
+def _name(trial):
+    return name_of(trial.params["strength"], trial.params["seed"])

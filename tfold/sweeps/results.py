@@ -45,10 +45,22 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         "knee": find_knee(depths, scores, tolerance, what=judge).to_json(),
         "pareto": {"depth": [done[i]["name"] for i in front], "latency": None},
         "latency": None,
-        "warnings": [_SEEN.format(**base["accuracy"])] if base and judge == "validation" and _has_seen(base) else [],
+        "warnings": warnings_of(base, judge) if base else [],
     }
 
 
+def warnings_of(base, judge="validation"):
+    """What the base network's figures say against the sweep, a sentence or two each."""
+    found = []
+    if base["accuracy"][judge] < base["chance"] + 0.1 * (1 - base["chance"]):
+        found.append(_AT_CHANCE.format(base["accuracy"][judge], base["chance"]))
+    if judge == "validation" and _has_seen(base):
+        found.append(_SEEN.format(**base["accuracy"]))
+    return found
+
+
+_AT_CHANCE = ("The base network gets {:.1%} of the images right, where always naming the commonest class gets {:.1%}. "
+              "Are they read as it was trained? Check --scale, and the order of the classes.")
 _SEEN = ("The base network gets {validation:.1%} of the validation images right and {test:.1%} of the test images: it "
          "has probably been trained on the former, so they tell little about the trials. Judge with --judge test, or "
          "train the base without them.")

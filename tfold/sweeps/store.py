@@ -64,10 +64,15 @@ class Store:
             raise
         except Exception as error:  # each database's driver has its own
             raise TfoldError(
-                f"A storage is something that Optuna can open and write to. Received: {hidden(url)} "
+                f"A storage is something that Optuna can open and write to. Received: {self.address} "
                 f"({type(error).__name__}: {one_line(error)[:-1]}). Check the address and its driver."
             ) from error
         self.id = self.storage.get_study_id_from_name(name)
+
+    @property
+    def address(self):
+        """The storage's, as messages may show it."""
+        return hidden(self.url)
 
     def lock(self):
         """Keep other processes from claiming and adding trials meanwhile.
@@ -90,22 +95,47 @@ class Store:
         return self.storage.get_all_trials(self.id, deepcopy=False, states=states or None)
 
     @uninterrupted()
-    def check_identity(self, identity):
-        """Write down what the sweep is, or raise `BadInputError` if the study is another sweep's."""
+    def begin(self, identity):
+        """Write down what the sweep is, or raise `BadInputError` if the study is another sweep's.
+
+        As long as no worker has found that network, images and recipe fit together, settings can be corrected.
+        """
         with self.lock():
             before = self.study.user_attrs.get("identity")
             if before is None and not self.locks:
                 time.sleep(1)  # whoever has just made the study is about to write it
                 before = self.study.user_attrs.get("identity")
-            if before is None:
+            if before is not None and self._begun():
+                self._check(identity)
+            else:
                 self.study.set_user_attr("identity", identity)
-                return
-        found = differences(before, identity)
+
+    @uninterrupted()
+    def check_identity(self, identity):
+        """Raise `BadInputError` if the study is another sweep's."""
+        self._check(identity)
+
+    @uninterrupted()
+    def write_base(self, identity, figures):
+        """Write down the base network's figures: from now on the settings are what they are.
+
+        Raises:
+            BadInputError: somebody else has corrected the settings meanwhile.
+        """
+        with self.lock():
+            self._check(identity)
+            self.study.set_user_attr("base", figures)
+
+    def _begun(self):
+        return "base" in self.study.user_attrs or any(trial.state.name != "WAITING" for trial in self.trials())
+
+    def _check(self, identity):
+        found = differences(self.study.user_attrs.get("identity") or {}, identity)
         if found:
             raise BadInputError(
                 f"Trials of a sweep share everything but strength and seed. Received: the study {self.name!r} in "
-                f"{hidden(self.url)}, which was begun with other settings ({'; '.join(found)}). Use the same ones, or "
-                "another folder (-o) and another --name."
+                f"{self.address}, which was begun with other settings ({'; '.join(found)}). Use the same ones, or "
+                "another folder (-o) and another --name, or --force (force=True) to throw away what is there."
             )
 
     @uninterrupted()
@@ -132,7 +162,7 @@ class Store:
             return self.optuna.load_study(sampler=sampler, **found)
         except KeyError:
             raise BadInputError(
-                f"A sweep that is looked at has been begun. Received: {hidden(self.url)}, which has no study "
+                f"A sweep that is looked at has been begun. Received: {self.address}, which has no study "
                 f"{self.name!r}. Check --storage and --name."
             ) from None
 

@@ -12,15 +12,16 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.errors import BadInputError
 from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
 from tfold.sweeps.crew import Crew
 from tfold.sweeps.knee import TOLERANCE
+from tfold.sweeps.plan import name_of
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.standing import standings
-from tfold.sweeps.store import Store, hidden
+from tfold.sweeps.store import Store
 
 DATABASE, TRIALS, LATENCY = "sweep.db", "trials", "latency"
 PICTURES = ("accuracy-depth.png", "accuracy-latency.png")
@@ -67,6 +68,7 @@ def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="lite
     >>> document["knee"]["depth"], document["knee"]["interval"]
     (8, [7, 9])
     """
+    latency.check(runtime)  # before the work, not after it
     run_trials(plan, folder, storage, name, workers, again=again, force=force, say=say)
     return report(plan, folder, storage, name, runtime, tolerance=tolerance, judge=judge, blocks=blocks, say=say,
                   progress=progress)
@@ -84,28 +86,25 @@ def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=Fal
     if force:
         _clear(folder, storage, name)
     store = Store(storage or default_storage(folder), name)
-    store.check_identity(identity)
+    store.begin(identity)
     queue = Queue(store, plan.trials())
     queue.add(again)
+    if others := queue.others():
+        say(f"{others} trials of other strengths or seeds, asked for before, wait on: they are not in this plan")
     given = {"plan": dataclasses.asdict(plan), "folder": str((folder / TRIALS).resolve()), "storage": store.url,
              "name": name}
     recipe = plan.whole_recipe()
     lines = Progress(say, len(queue.standings()), recipe["alpha_epochs"], recipe["post_epochs"], workers)
     with Crew(given, workers, command) as crew:
-        try:
-            _supervise(queue, crew, lines, say)
-        except store.optuna.exceptions.StorageInternalError as error:
-            raise TfoldError(
-                f"A storage stays within reach while a sweep runs. Received: {hidden(store.url)}: {one_line(error)} "
-                "What is done is kept: the same command goes on."
-            ) from error
+        _supervise(queue, crew, lines, say)
 
 
 def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolerance=TOLERANCE,
            judge="validation", blocks=20, say=print, progress=None):
     """Measure and draw what a sweep has found so far, while it runs or afterwards; arguments as `run_sweep`'s.
 
-    Latency is measured only once nothing is left to be done: until then workers would disturb it.
+    Latency is measured only once nothing is left to be done: until then workers would disturb it. All else is written
+    before: a network that cannot be exported, or Ctrl-C, takes nothing of it.
     """
     drawing.check_matplotlib()
     folder = Path(folder)
@@ -116,22 +115,37 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
         )
     store = Store(storage or default_storage(folder), name, create=False)
     store.check_identity(plan.identity())
-    found = standings(store.trials(), plan.trials())
-    document = results.collect(found, store.study.user_attrs.get("base"), plan.identity(), folder / TRIALS, tolerance,
-                               judge)
+    document = results.collect(_found(store, plan), store.study.user_attrs.get("base"), plan.identity(),
+                               folder / TRIALS, tolerance, judge)
     earlier = (results.read(folder) or {}).get("latency")
     chosen = latency.choose(document["trials"], document["knee"]["depth"])
-    if runtime != "none" and chosen and document["finished"]:
+    files = latency.files_of(plan.base, chosen)
+    if latency.is_of(earlier, files):
+        latency.add_to(document, earlier)
+    _write(document, folder)
+    measures = runtime != "none" and chosen and document["finished"]
+    if measures and not latency.is_of(earlier, files, runtime, blocks):
         say(f"measuring the latency of {len(chosen)} folded networks beside the base's")
-        latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, earlier, plan.loading,
-                                                 progress, blocks=blocks))
+        latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, plan.loading, progress,
+                                                 blocks=blocks))
+        _write(document, folder)
+    return {**document, "files": ["sweep.json", "sweep.csv",
+                                  *(picture for picture in PICTURES if (folder / picture).exists())]}
+
+
+def _found(store, plan):
+    """The plan's trials, and what has been begun of others."""
+    mine = plan.trials()
+    names = {name_of(*pair) for pair in mine}
+    return {name: each for name, each in standings(store.trials(), mine).items()
+            if name in names or each.state not in ("missing", "waiting")}
+
+
+def _write(document, folder):
     results.write(document, folder)
-    document["files"] = ["sweep.json", "sweep.csv"]
     for picture, by in zip(PICTURES, ("depth", "latency"), strict=True):
         (folder / picture).unlink(missing_ok=True)  # one of an earlier state would belie the numbers
-        if sweep_pictures.draw(document, folder / picture, by):
-            document["files"].append(picture)
-    return document
+        sweep_pictures.draw(document, folder / picture, by)
 
 
 def check_folder(folder):

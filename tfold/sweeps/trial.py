@@ -10,8 +10,7 @@ from tfold.graph.capture import capture
 from tfold.loading import load_model
 from tfold.passes.figures import figures
 from tfold.recipe.data import load_data
-from tfold.recipe.identity import check_fits
-from tfold.recipe.layer_folding import Recipe, layer_folding, measure, prefolded
+from tfold.recipe.layer_folding import Recipe, check, layer_folding, measure, prefolded
 from tfold.sweeps.claimed import Abandoned
 from tfold.sweeps.plan import content_of
 
@@ -32,11 +31,11 @@ class Bench:
         reading = plan.whole_reading()
         size = tuple(self.base.inputs[0].shape[1:]) if Path(plan.data).is_dir() else None
         data = load_data(plan.data, size=size, **reading)
-        check_fits(self.base, data)
         # A trial may go on where the data lie elsewhere: what they hold stands for them.
         self.data = dataclasses.replace(data, source=content_of(plan.data))
         self.recipe = Recipe(**{name: _tuples(value) for name, value in plan.whole_recipe().items()})
-        self._ruler = None
+        check(self.base, data, self.recipe)
+        self._ruler = prefolded(self.base, self.recipe)  # which also says what is wrong with skip, only and tie
 
     def base_figures(self):
         """The base network's figures, as a trial's outcome has them; and chance and images, for `hopeless`."""
@@ -89,12 +88,9 @@ class Bench:
 
         What a training's logs call depth counts the layers that are really left, and it may not pay to merge two.
         """
-        recipe = self.recipe
-        if self._ruler is None:
-            self._ruler = prefolded(self.base, recipe)
         for name, layer in alpha_layers(self._ruler).items():
             layer.alpha.assign(alphas[name])
-        return nonlinear_depth(self._ruler, recipe.threshold)
+        return nonlinear_depth(self._ruler, self.recipe.threshold)
 
 
 def _tuples(value):

@@ -1,7 +1,9 @@
 """A process that runs trials until none waits: started by `tfold.sweeps.crew`, on this machine or any other.
 
     stdin   a line of JSON: what to do. Its end says that whoever started us is gone.
-    stdout  lines of JSON: {"event": "claimed" | "epoch" | "complete" | "pruned" | "failed" | "error" | …}
+    stdout  lines of JSON: {"event": "base" | "claimed" | "epoch" | "complete" | "pruned" | "failed" | "error" | …}
+
+Network, images and recipe are found to fit together before the first trial; if they do not, that ends the sweep.
 """
 import json
 import os
@@ -11,9 +13,9 @@ import threading
 import traceback
 from contextlib import suppress
 
-from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.errors import TfoldError, one_line
 from tfold.sweeps.claimed import Abandoned, TakenOverError
-from tfold.sweeps.interrupts import uninterrupted
+from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.plan import Plan
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
@@ -28,8 +30,7 @@ def work(queue, run, emit):
 
     Args:
         queue: a `Queue`.
-        run: called with a `Claimed`; returns its outcome. `Abandoned` prunes it, `BadInputError` ends all: what does
-            not fit does not fit the next trial either. Any other exception fails it.
+        run: called with a `Claimed`; returns its outcome. `Abandoned` prunes it, any other exception fails it.
         emit: called with (event, details…).
     """
     while (trial := queue.claim()) is not None:
@@ -42,8 +43,10 @@ def work(queue, run, emit):
                 emit("complete", **about, outcome=outcome)
             except TakenOverError as error:
                 emit("taken over", **about, why=str(error))
-            except (KeyboardInterrupt, BadInputError):
+            except KeyboardInterrupt:
                 trial.release()
+                raise
+            except OutOfReachError:  # nobody can be told: once this process is gone, the trial is handed out again
                 raise
             except Abandoned as error:
                 trial.prune(str(error))
@@ -87,21 +90,18 @@ def main():
 
 def _main(given, emit):
     plan = Plan(**given["plan"])
-    queue = Queue(Store(given["storage"], given["name"], create=False))
+    queue = Queue(Store(given["storage"], given["name"], create=False), plan.trials())
     if not queue.waits():
         return
     from tfold.sweeps.pruning import BeatenPruner
     from tfold.sweeps.trial import Bench
 
-    bench, study = Bench(plan, given["folder"]), queue.store.study
-    if "base" not in study.user_attrs:
-        measured = bench.base_figures()
-        with uninterrupted():
-            study.set_user_attr("base", measured)
-    base = study.user_attrs["base"]
-    recipe = bench.recipe
+    bench = Bench(plan, given["folder"])
+    base, recipe = _base(bench, queue.store, plan.identity()), bench.recipe
+    emit("base", figures=base)
     pruner = None if plan.prune is None else BeatenPruner(
-        plan.prune, recipe.alpha_epochs, recipe.post_epochs, base["chance"], base["images"])
+        plan.prune, recipe.alpha_epochs, recipe.post_epochs, base["chance"], base["images"],
+        base["accuracy"]["validation"])
 
     def run(trial):
         def tell(phase, epoch, logs):
@@ -111,6 +111,15 @@ def _main(given, emit):
         return bench.run(trial, lambda line: None, tell, pruner)
 
     work(queue, run, emit)
+
+
+def _base(bench, store, identity):
+    """The base network's figures, which the first worker measures."""
+    if "base" not in store.study.user_attrs:
+        store.write_base(identity, bench.base_figures())
+    else:
+        store.check_identity(identity)
+    return store.study.user_attrs["base"]
 
 
 def _end_with_parent():

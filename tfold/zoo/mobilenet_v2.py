@@ -17,7 +17,7 @@ from tfold.errors import BadInputError
 from tfold.zoo.arguments import activation_function, check_classes, check_pooling, image_input
 from tfold.zoo.download import download
 from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
-from tfold.zoo.weights import IMAGENET, check_weights, load_file
+from tfold.zoo.weights import IMAGENET, check_weights, classes_of, load_file
 
 # channels, repeats, stride of the first, expansion
 STAGES = ((16, 1, 1, 1), (24, 2, 2, 6), (32, 3, 2, 6), (64, 4, 2, 6), (96, 3, 1, 6), (160, 3, 2, 6), (320, 1, 1, 6))
@@ -38,7 +38,8 @@ def MobileNetV2(width=1.0, input_shape=None, classes=1000, weights=None, include
         classes: number of outputs. Ignored without the top.
         weights: None for random ones; "imagenet" to download those of keras.applications, which are there for widths of
             0.35, 0.5, 0.75, 1.0, 1.3 and 1.4 (with other than 1000 classes the classifier stays random); or the path of
-            a weights file of this network: what `model.save_weights` wrote, or an .h5 of keras.applications.
+            a weights file of this network: what `model.save_weights` wrote, or an .h5 of keras.applications, of which
+            the features are taken where its classes are not these.
         include_top: with the global average and the classifier.
         small_images: strides of 1 in the first convolution and in `block_1`, for images like those of CIFAR.
         pooling: of the features without the top: None, "avg" or "max". Ignored with it.
@@ -84,8 +85,17 @@ def MobileNetV2(width=1.0, input_shape=None, classes=1000, weights=None, include
     if published:
         load_file(Model(image, x if whole else features, name=model.name), published)
     elif weights is not None:
-        load_file(model, weights)
+        _load(model, Model(image, features, name=model.name), weights, classes if include_top else 0)
     return model
+
+
+def _load(model, features, path, classes):
+    """Load a file: of the whole network, or of the features alone where its classifier is of other classes or none."""
+    given = classes_of(path)
+    if given is None or given == classes or classes == 1000:  # where all 1000 are wanted, none is to stay random
+        load_file(model, path)
+    else:
+        load_file(features, path, by_name=True)
 
 
 def _features(x, width, small_images):

@@ -6,6 +6,7 @@
 """
 import os
 
+import h5py
 import keras
 
 from tfold.errors import BadInputError, one_line
@@ -35,19 +36,36 @@ def check_weights(weights, words=(), checkpoints=False):
     )
 
 
-def load_file(model, path):
+def classes_of(path):
+    """Of how many classes an .h5 of keras.applications is: 0 without the top; None if the file is none of these."""
+    try:
+        with h5py.File(path) as file:
+            layers = {name.decode() if isinstance(name, bytes) else name for name in file.attrs["layer_names"]}
+            if "predictions" not in layers:
+                return 0
+            bias = file["predictions"].attrs["weight_names"][-1]
+            return int(file["predictions"][bias].shape[0])
+    except (OSError, KeyError, IndexError):
+        return None
+
+
+def load_file(model, path, by_name=False):
     """Give a model the weights of a file of Keras.
 
     Args:
         model: a Keras model.
         path: what `model.save_weights` wrote, or an .h5 as keras.applications has.
+        by_name: take each layer's weights from the layer of its name, of an .h5 as keras.applications has, which may
+            hold others as well.
 
     Raises:
         BadInputError: the file is damaged, of another network, or holds values that are not finite.
     """
     received = f"{os.fspath(path)} for {model.name!r}"
     try:
-        model.load_weights(path)
+        if by_name:
+            _check_names(model, path)
+        model.load_weights(path, **({"by_name": True} if by_name else {}))
     except Exception as error:  # Keras and h5py raise many kinds for what does not fit
         example = str(error).rpartition("Example error message for object ")[2]
         example = example.partition("List of objects")[0].partition("Target variable")[0]
@@ -56,3 +74,11 @@ def load_file(model, path):
             "Pass what model.save_weights wrote, with the same include_top and classes."
         ) from error
     check_finite(((weight.path, keras.ops.convert_to_numpy(weight)) for weight in model.weights), received)
+
+
+def _check_names(model, path):
+    """Keras leaves layers as they are that it finds no weights for."""
+    with h5py.File(path) as file:
+        missing = [layer.name for layer in model.layers if layer.weights and layer.name not in file]
+    if missing:
+        raise ValueError(f"it has no layer {missing[0]}.")

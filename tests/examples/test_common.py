@@ -1,0 +1,50 @@
+"""What the examples' options become."""
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from tfold.errors import BadInputError
+
+
+@pytest.fixture
+def parsed(example, monkeypatch):
+    """A function: options of an example of made-up settings → its arguments."""
+    def parsed(*options):
+        common = example("common")
+        parser = common.parser("An example.", "cifar10", "runs")
+        parser.add_argument("--strengths", type=float, nargs="+", default=[0.25])
+        parser.add_argument("--epochs", type=int, default=40)
+        monkeypatch.setattr(sys, "argv", ["example.py", *options])
+        return common.parse(parser, epochs=1)
+
+    return parsed
+
+
+def test_the_quick_mode_does_not_spoil_the_real_runs_folder(parsed):
+    assert (parsed().output, parsed().epochs) == (pathlib.Path("runs"), 40)
+    quick = parsed("--quick", "--epochs", "7")
+    assert (quick.output, quick.epochs) == (pathlib.Path("runs-quick"), 1)
+    assert parsed("--quick", "-o", "mine").output == pathlib.Path("mine")
+
+
+def test_what_is_asked_for_twice_is_done_once(parsed):
+    assert parsed("--strengths", "1", "0.1", "1.0").strengths == [1.0, 0.1]
+
+
+def test_images_that_are_scaled_already(parsed, example, tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 4)).astype("float32"), np.arange(40) % 2
+    np.savez(tmp_path / "floats.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    common, source = example("common"), ("--data", str(tmp_path / "floats.npz"))
+    with pytest.raises(BadInputError, match="Leave the scale out, or say none"):
+        common.data_of(parsed(*source))
+    data = common.data_of(parsed(*source, "--scale", "none"))
+    np.testing.assert_array_equal(data.inputs(data.x_test), x)
+    assert parsed("--scale=0,1").scale == (0.0, 1.0)
+
+
+def test_a_scale_is_two_numbers(example):
+    with pytest.raises(argparse.ArgumentTypeError, match="Received: 'no'"):
+        example("common").pair("no")
