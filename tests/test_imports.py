@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tfold import registration
+
 ROOT = Path(__file__).resolve().parents[1]
 STANDARD = set(sys.stdlib_module_names)
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch"}
@@ -142,6 +144,21 @@ def test_only_the_command_line_knows_the_phone():
             assert {part(m) for m in own(module) if m.startswith("tfold.")} <= {"measure"} | FOR_EVERYONE
         elif part(module) != "cli":
             assert not any(name.startswith("mobile_bench") for name in imports(module)), module
+
+
+def test_registration_needs_little():
+    """What it imports at once must not be half there when Keras is imported, whichever module wanted Keras."""
+    todo, found = list(registration.MODULES), set()
+    while todo:
+        module = todo.pop()
+        found.add(module)
+        at_once = [node for node in ast.parse(MODULES[module].read_text()).body
+                   if isinstance(node, (ast.Import, ast.ImportFrom))]
+        named = {alias.name for node in at_once if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module for node in at_once if isinstance(node, ast.ImportFrom)}
+        todo += [name for name in named & set(MODULES) if name not in found]
+    assert {module for module in found if part(module) not in FOR_EVERYONE} == {
+        "tfold.alpha.activation", "tfold.alpha.constraint", "tfold.alpha.penalty"}
 
 
 def test_no_package_has_the_name_of_a_public_function():

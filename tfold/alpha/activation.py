@@ -2,6 +2,9 @@
 
 At α = 0 the layer is the activation σ, at α = 1 it is the identity and can be folded away. For σ = ReLU, σ_α is the
 leaky ReLU with slope α. (Layer Folding, arXiv 2106.09309, sec. 3.)
+
+Importing Keras imports this module (tfold/registration.py), maybe for a module of tfold.training that is only half
+there: so tfold.training is imported where it is used.
 """
 
 import keras
@@ -10,9 +13,6 @@ from keras import ops
 from tfold.alpha.constraint import UnitInterval
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.errors import BadInputError
-from tfold.training.clip import clip_limit
-from tfold.training.engine import compiled_here
-from tfold.training.followers import activate
 
 NOT_ELEMENTWISE = tuple(getattr(keras.activations, name) for name in ("softmax", "log_softmax", "sparsemax", "glu"))
 
@@ -123,10 +123,16 @@ class AlphaActivation(keras.layers.Layer):
 
     def tfold_takes_over(self):
         """Whether a batch norm in front can do σ_α in its own sweep over memory (`tfold.training`)."""
+        from tfold.training.clip import clip_limit
+
         return clip_limit(self.activation) is not None
 
     def _in_one_sweep(self, inputs):
         """σ_α of a ReLU or ReLU6 by a compiled operation, together with the batch norm in front if there is one."""
+        from tfold.training.clip import clip_limit
+        from tfold.training.engine import compiled_here
+        from tfold.training.followers import activate
+
         limit = clip_limit(self.activation)
         if limit is None:
             return None
