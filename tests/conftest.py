@@ -36,10 +36,12 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFixtures(config, log)
 
 
+gc.disable()  # until all tests are imported, see tfold/importing.py
+
+
 def pytest_collection_finish():
-    """What the tests have imported lives to the end: a million objects that no collection need look at again."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

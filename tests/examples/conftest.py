@@ -20,6 +20,19 @@ def example(monkeypatch):
 
 
 @pytest.fixture
+def ran(example, monkeypatch, tmp_path, capsys):
+    """A function that calls an example's main as a command in a folder of its own, and returns what it says."""
+    def ran(name, *options):
+        module = example(name)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, options)])
+        example("common").run(module.main)
+        return capsys.readouterr().out
+
+    return ran
+
+
+@pytest.fixture
 def called(example, monkeypatch, tmp_path, capsys):
     """A function that calls an example's main as a command in a folder of its own.
 

@@ -1,4 +1,7 @@
-"""The quick mode of each example that makes a table, as a user runs it: files, rows, and going on."""
+"""The quick mode of each example that makes a table: files, rows, and going on.
+
+One runs in processes of its own, as people run it, and is killed on the way; the others are called.
+"""
 import json
 import os
 import pathlib
@@ -49,7 +52,7 @@ def killed(*arguments, cwd, after):
     assert found, f"{arguments[0]} never said {after!r}"
 
 
-def test_cifar10_killed_and_going_on(images, tmp_path):
+def test_cifar10_killed_and_going_on(images, ran, tmp_path):
     arguments = ("cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--post", "merged+distill",
                  "base")
     killed(*arguments, cwd=tmp_path, after="resnet8: epoch 1/1")
@@ -62,40 +65,38 @@ def test_cifar10_killed_and_going_on(images, tmp_path):
     assert "test accuracy against the base" in first.stdout
     assert "| resnet8 | 0 | λ_c 0.25, merged+distill |" in first.stdout
     assert (tmp_path / "out" / "resnet8-0-0.25-alphas.png").read_bytes().startswith(b"\x89PNG")
-    again = run(*arguments, cwd=tmp_path)
-    assert "epoch 1/1" in first.stdout and "epoch 1/1" not in again.stdout
+    assert "epoch 1/1" in first.stdout and "epoch 1/1" not in ran("cifar10", *arguments[1:])
     assert results(tmp_path / "out") == found
 
 
-def test_mnist_mlp(images, tmp_path):
-    done = run("mnist_mlp.py", "--quick", "--data", images / "mnist.npz", "-o", "out", cwd=tmp_path)
+def test_mnist_mlp(images, ran, tmp_path):
+    said = ran("mnist_mlp", "--quick", "--data", images / "mnist.npz", "-o", "out")
     found = results(tmp_path / "out")
     assert {(row["start"], row["strength"]) for row in found["trials"]} == {
         (start, strength) for start in (2, 4) for strength in (None, 3.0)}
     assert all(row["before"] == row["after"] for row in found["trials"] if row["strength"] is not None)
-    assert "largest change of accuracy by the merge: 0.000 points" in done.stdout
-    assert "EDNL from depth 4: none" in done.stdout and set(found["shallowest"]) == {"2", "4"}
+    assert "largest change of accuracy by the merge: 0.000 points" in said
+    assert "EDNL from depth 4: none" in said and set(found["shallowest"]) == {"2", "4"}
     assert (tmp_path / "out" / "accuracy-depth.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_mobilenetv2(images, tmp_path):
-    run("mobilenetv2_cifar10.py", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert",
-        cwd=tmp_path)
+def test_mobilenetv2(images, ran, tmp_path):
+    ran("mobilenetv2_cifar10", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert")
     base, folded = results(tmp_path / "out")["rows"]
     assert base["depth"] == 36 and len(folded["alphas"]) == 17
     [ratio] = folded["ratios"].values()
     assert ratio[1] <= ratio[0] <= ratio[2]
 
 
-def test_table2(tmp_path):
-    done = run("table2_latency.py", "--quick", "-o", "out", cwd=tmp_path)
+def test_table2(ran, tmp_path):
+    said = ran("table2_latency", "--quick", "-o", "out")
     [row] = results(tmp_path / "out")["rows"]
     assert row["blocks"] == [2, 4] and row["depth"] == [53, 49] and 0.9 < row["macs"][1] / row["macs"][0] < 1
-    assert "−21 %, −4 %" in done.stdout
+    assert "−21 %, −4 %" in said
     folder = tmp_path / "out" / "mobilenetv2-0.75-64"
     assert {path.name for path in folder.iterdir()} == {"base.tflite", "folded-2-4.tflite", "folded-2-4.jsonl"}
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    run("table2_latency.py", "--quick", "-o", "out", cwd=tmp_path)
+    ran("table2_latency", "--quick", "-o", "out")
     assert results(tmp_path / "out")["rows"] == [row]  # read from the record: two measurements are never the same
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -105,8 +106,8 @@ def test_what_is_no_data_set_is_one_sentence(tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("Data are mnist") and "Traceback" not in done.stderr
 
 
-def test_a_block_that_the_network_has_not_is_one_sentence(tmp_path):
-    done = run("table2_latency.py", "--quick", "--blocks", "3", "99", "-o", "out", cwd=tmp_path, code=1)
-    assert done.stderr.strip().splitlines()[-1] == (
+def test_a_block_that_the_network_has_not_is_one_sentence(called, tmp_path):
+    _, sentence = called("table2_latency", "--quick", "--blocks", "3", "99", "-o", "out")
+    assert sentence == (
         "mobilenetv2-0.75 has 17 blocks, counted from 0. Received: --blocks 99. Give numbers up to 16.")
     assert not (tmp_path / "out").exists()

@@ -202,10 +202,11 @@ def import_keras():
     if not sys.warnoptions:  # advice to programmers; `python -W default -m tfold` shows it
         warnings.simplefilter("ignore")
     from tfold.errors import TfoldError
+    from tfold.importing import uncollected
     from tfold.quiet import quiet
 
     try:
-        with quiet():
+        with quiet(), uncollected():
             import keras
 
             # What a backend prints about the machine it prints when it is first used.

@@ -14,6 +14,7 @@ import traceback
 from contextlib import suppress
 
 from tfold.errors import TfoldError, one_line
+from tfold.importing import uncollected
 from tfold.sweeps.claimed import Abandoned, TakenOverError
 from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.plan import Plan
@@ -93,8 +94,9 @@ def _main(given, emit):
     queue = Queue(Store(given["storage"], given["name"], create=False), plan.trials())
     if not queue.waits():
         return
-    from tfold.sweeps.pruning import BeatenPruner
-    from tfold.sweeps.trial import Bench
+    with uncollected():
+        from tfold.sweeps.pruning import BeatenPruner
+        from tfold.sweeps.trial import Bench
 
     bench = Bench(plan, given["folder"])
     base, recipe = _base(bench, queue.store, plan.identity()), bench.recipe
