@@ -101,6 +101,15 @@ def test_table2(ran, tmp_path):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_sets_of_blocks_are_tried_from_the_best_on(example):
+    table2 = example("table2_latency")
+    tried = {(1,): [0.98, 0.97, 0.99], (2,): [1.02, 1.01, 1.03], (7,): [0.99, 0.98, 1.0]}
+    assert table2.nested(tried) == [(1, 7), (1, 2, 7)] and table2.nested({}) == []
+    assert table2.fastest(tried) == (1,)
+    assert table2.fastest({**tried, (1, 2, 7): [0.9, 0.8, 0.95]}) == (1, 2, 7)  # times do not add up
+    assert table2.fastest({(1,): [0.99, 0.98, 1.0]}) == table2.fastest({}) == ()
+
+
 def test_what_is_no_data_set_is_one_sentence(tmp_path):
     done = run("cifar10.py", "--data", "nothing.npz", cwd=tmp_path, code=1)
     assert done.stderr.strip().splitlines()[-1].startswith("Data are mnist") and "Traceback" not in done.stderr
