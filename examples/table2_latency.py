@@ -11,8 +11,8 @@ runtime with each number of threads. The authors measured on a desktop GPU.
 
 The authors do not say which blocks of EfficientNet-lite they folded. Here each block whose merged layer takes fewer
 multiply-accumulates than its three is folded alone and measured; then the best two, the best three, … together, since
-times do not add up: a layer finds in the cache what others have left there. The fastest of these sets is taken, if it
-saves time for sure (95 % interval below 1), and measured afresh: the fastest of many has been lucky, too.
+times do not add up. The fastest of these sets is taken, if it saves time for sure (95 % interval below 1), and measured
+afresh: the fastest of many has been lucky, too.
 
 A file's path says what it holds (network, image size, blocks), and the raw latencies lie beside it (.jsonl), so the
 same command goes on where it was cut off:

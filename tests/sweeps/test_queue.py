@@ -1,18 +1,14 @@
 """None is run twice, none is lost: claims of several processes, on SQLite and in a journal."""
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tfold.errors import BadInputError, TfoldError
-from tfold.sweeps import patience, process, store, worker
+from tfold.sweeps import process, store
 from tfold.sweeps.claimed import TakenOverError
-from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.process import Watch
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store, hidden
@@ -167,57 +163,6 @@ def test_another_plans_trials_are_left_to_wait(url):
     assert queue.others() == 2 and queue.waits() and queue.add() == 0
     assert queue.claim().name == "strength-0.3-seed-0" and queue.claim() is None and not queue.waits()
     assert list(queue.standings()) == ["strength-0.3-seed-0"]
-
-
-@pytest.fixture
-def out_of_reach(tmp_path, monkeypatch):
-    """A context manager: (for so many seconds) a database that does not answer, as another process holds it."""
-    monkeypatch.setattr(store, "PATIENCE", 0.02)
-    monkeypatch.setattr(patience, "FIRST", 0.05)
-
-    @contextmanager
-    def out(seconds):
-        holder = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
-        holder.execute("BEGIN EXCLUSIVE")
-        timer = threading.Timer(seconds, holder.rollback)
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.join()
-            holder.close()
-
-    return out
-
-
-@pytest.fixture
-def on_disk(tmp_path, out_of_reach):
-    queue = Queue(Store(f"sqlite:///{tmp_path}/study.db", "sweep"), PAIRS)
-    queue.add()
-    return queue
-
-
-def test_a_storage_that_is_gone_for_a_while_is_waited_for(on_disk, out_of_reach):
-    with out_of_reach(0.3):
-        trial = on_disk.claim()
-    with out_of_reach(0.3):
-        trial.report(0, 0.75, depth=6)
-    with out_of_reach(0.3):
-        trial.complete(0.9, OUTCOME)
-    done = on_disk.standings()[trial.name]
-    assert done.state == "complete" and done.trial.intermediate_values == {0: 0.75}
-
-
-def test_one_that_stays_away_is_an_error_and_no_trial_fails_by_it(on_disk, out_of_reach, monkeypatch):
-    monkeypatch.setattr(patience, "OUTAGE", 0.2)
-
-    def run(trial):
-        with out_of_reach(1.0):
-            trial.report(0, 0.5)
-
-    with pytest.raises(OutOfReachError, match="study.db, silent for 0 s: .*locked.*the same command goes on"):
-        worker.work(on_disk, run, lambda event, **details: None)
-    assert states(on_disk) == ["running", "waiting", "waiting"]
 
 
 def test_a_study_that_is_not_there_and_one_that_is_removed(url):

@@ -114,9 +114,10 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
             "--storage."
         )
     store = Store(storage or default_storage(folder), name, create=False)
-    store.check_identity(plan.identity())
-    document = results.collect(_found(store, plan), store.study.user_attrs.get("base"), plan.identity(),
-                               folder / TRIALS, tolerance, judge)
+    identity = plan.identity()
+    store.check_identity(identity)
+    document = results.collect(_found(store, plan), store.study.user_attrs.get("base"), identity, folder / TRIALS,
+                               tolerance, judge)
     earlier = (results.read(folder) or {}).get("latency")
     chosen = latency.choose(document["trials"], document["knee"]["depth"])
     files = latency.files_of(plan.base, chosen)

@@ -1,0 +1,65 @@
+"""A database that does not answer for a while, for real: another connection holds it."""
+import sqlite3
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from tfold.sweeps import patience, store, worker
+from tfold.sweeps.patience import OutOfReachError
+from tfold.sweeps.queue import Queue
+from tfold.sweeps.store import Store
+
+PAIRS = [(0.1, 0), (0.3, 0), (0.2, 0)]
+OUTCOME = {"depth": 5, "accuracy": {"validation": 0.9, "test": 0.8}}
+
+
+@pytest.fixture
+def out_of_reach(tmp_path, monkeypatch):
+    """A context manager: (for so many seconds) a database that does not answer, as another process holds it."""
+    monkeypatch.setattr(store, "PATIENCE", 0.02)
+    monkeypatch.setattr(patience, "FIRST", 0.05)
+
+    @contextmanager
+    def out(seconds):
+        holder = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+        holder.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(seconds, holder.rollback)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
+            holder.close()
+
+    return out
+
+
+@pytest.fixture
+def on_disk(tmp_path, out_of_reach):
+    queue = Queue(Store(f"sqlite:///{tmp_path}/study.db", "sweep"), PAIRS)
+    queue.add()
+    return queue
+
+
+def test_a_storage_that_is_gone_for_a_while_is_waited_for(on_disk, out_of_reach):
+    with out_of_reach(0.3):
+        trial = on_disk.claim()
+    with out_of_reach(0.3):
+        trial.report(0, 0.75, depth=6)
+    with out_of_reach(0.3):
+        trial.complete(0.9, OUTCOME)
+    done = on_disk.standings()[trial.name]
+    assert done.state == "complete" and done.trial.intermediate_values == {0: 0.75}
+
+
+def test_one_that_stays_away_is_an_error_and_no_trial_fails_by_it(on_disk, out_of_reach, monkeypatch):
+    monkeypatch.setattr(patience, "OUTAGE", 0.2)
+
+    def run(trial):
+        with out_of_reach(1.0):
+            trial.report(0, 0.5)
+
+    with pytest.raises(OutOfReachError, match="study.db, silent for 0 s: .*locked.*the same command goes on"):
+        worker.work(on_disk, run, lambda event, **details: None)
+    assert [each.state for each in on_disk.standings().values()] == ["running", "waiting", "waiting"]
