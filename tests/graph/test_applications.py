@@ -1,6 +1,7 @@
 """capture → build gives every network of keras.applications back: same outputs, same weights, same layer names.
 
-Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels.
+Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels. Left out are
+three that are ConvNeXtSmall layer by layer, only wider: they take memory and time and could find nothing else.
 """
 import inspect
 import zlib
@@ -28,19 +29,21 @@ def submodules():
     return [value for value in vars(applications).values() if inspect.ismodule(value)]
 
 
-ARCHITECTURES = sorted(functions_of(applications))
+WIDER = {"ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"}
+ARCHITECTURES = sorted(functions_of(applications) - WIDER)
 
 
 def test_no_architecture_hides_in_a_submodule():
     """The list is Keras' own, so it cannot miss one, unless Keras moves them."""
-    assert len(ARCHITECTURES) >= 40 and len(submodules()) >= 15
-    assert set().union(*map(functions_of, submodules())) <= set(ARCHITECTURES)
+    assert len(ARCHITECTURES) >= 37 and len(submodules()) >= 15
+    assert set().union(*map(functions_of, submodules())) - WIDER <= set(ARCHITECTURES)
     assert set(SMALLEST) <= set(ARCHITECTURES)
+    assert functions_of(applications) >= WIDER
 
 
 @pytest.fixture(autouse=True)
 def memory():
-    """The largest take 6 GB; what one leaves behind would add to the next."""
+    """What one large network leaves behind would add to the next."""
     yield
     keras.backend.clear_session()  # collects garbage, too
 
