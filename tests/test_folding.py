@@ -245,6 +245,21 @@ def test_several_outputs_keep_their_names(randomize):
     folded.fit(*values, verbose=0)
 
 
+@pytest.mark.parametrize("first", [
+    lambda: layers.Resizing(5, 5), lambda: layers.CenterCrop(5, 5), lambda: layers.RandomCrop(5, 5),
+    lambda: layers.RandomFlip()])
+def test_behind_layers_that_augment_or_resize(randomize, first):
+    """Keras keeps their training=True with the call; passed on, batch norms would take the statistics of the batch."""
+    x = keras.Input((6, 6, 3))
+    y = layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(first()(x)))
+    model = randomize(keras.Model(x, layers.ReLU()(y)))
+    result = tfold.fold(model)
+    assert result.report.after.batch_norms == 0
+    values = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
+    expected = np.asarray(model(values, training=False))
+    np.testing.assert_allclose(np.asarray(result.model(values, training=False)), expected, rtol=0, atol=1e-5)
+
+
 def test_number_types_are_not_mixed(randomize):
     x = keras.Input((8, 8, 3))
     y = layers.Conv2D(4, 3, dtype="mixed_float16", name="conv")(x)

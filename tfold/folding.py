@@ -16,6 +16,7 @@ from tfold.graph.capture import capture
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
 from tfold.passes.figures import nonlinear_depth as _nonlinear_depth
+from tfold.passes.preprocessing import folded_numbers
 from tfold.passes.ranges import merged_ranges
 from tfold.passes.report import Report
 from tfold.verification import verify as _verify
@@ -29,7 +30,7 @@ class FoldResult:
     report: Report
 
 
-def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sample=None):
+def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sample=None, preprocessing="fold"):
     """Make a network shallower without changing what it computes.
 
     Activations whose α lies above the threshold go, the largest possible set of batch norms goes into the linear
@@ -48,6 +49,9 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
         verify: run both networks on random input and compare them, border pixels too. With α strictly between 0 and 1
             the function changes when the α are settled; the comparison is then with the settled network.
         sample: input for that comparison, where random numbers will not do.
+        preprocessing: "fold" what scales the input (Rescaling, Normalization, x / 255, a batch norm that comes first)
+            into the layers behind it; or "keep" it, where the network is to be trained further: a first layer that
+            reads 0…255 takes far longer steps than the others. Fold once more at the end.
 
     Returns:
         A `FoldResult` with `.model` and `.report`.
@@ -65,7 +69,7 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
 
     Source: Layer Folding (arXiv 2106.09309), section 3; batch norms: Yvinec et al. (arXiv 2203.14646).
     """
-    return _fold(model, passes.ALL_PASSES, _options(threshold, policy, border), verify, sample)
+    return _fold(model, passes.ALL_PASSES, _options(threshold, policy, border, preprocessing), verify, sample)
 
 
 def fold_batch_norm(model, verify=True, sample=None):
@@ -81,15 +85,16 @@ def merge_linear(model, policy="latency", border="exact", verify=True, sample=No
     return _fold(model, passes.MERGE_PASSES, _options(policy=policy, border=border), verify, sample)
 
 
-def fold_plan(model, threshold=0.9, policy="latency", border="exact"):
+def fold_plan(model, threshold=0.9, policy="latency", border="exact", preprocessing="fold"):
     """The `Report` that `fold` would give, without making a model: what would fold, what would not and why."""
     graph, report = capture(model), Report()
     report.before = figures(graph)
-    options = _options(threshold, policy, border)
+    options = _options(threshold, policy, border, preprocessing)
     passes.run(passes.SETTLING_PASSES, graph, report, options)
     original = graph.copy()
     passes.run(passes.ALL_PASSES, graph, report, options)
     report.after = figures(graph)
+    report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, names_in(graph))
     report.ranges = merged_ranges(original, graph)
     return report
@@ -132,11 +137,15 @@ def nonlinear_depth(model, threshold=0.9):
     return _nonlinear_depth(graph)
 
 
-def _options(threshold=0.9, policy="latency", border="exact"):
+def _options(threshold=0.9, policy="latency", border="exact", preprocessing="fold"):
     check_threshold(threshold)
+    if preprocessing not in ("fold", "keep"):
+        raise BadInputError(
+            f"preprocessing is fold or keep. Received: preprocessing={preprocessing!r}. The default is fold; keep is "
+            "for networks that are trained further.")
     if border not in ("exact", "approximate"):
         raise BadInputError(f"border is exact or approximate. Received: border={border!r}. The default is exact.")
-    return passes.Options(threshold, policy_named(policy), border)
+    return passes.Options(threshold, policy_named(policy), border, preprocessing)
 
 
 def _fold(model, rewriting, options, check, sample):
@@ -148,6 +157,7 @@ def _fold(model, rewriting, options, check, sample):
     passes.run(rewriting, graph, report, options)
     built = build_with_tensors(graph)
     report.after = figures(graph)
+    report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, built.layer_names)
     report.ranges = merged_ranges(original, graph)
     if check:

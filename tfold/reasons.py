@@ -19,6 +19,7 @@ COMPETES = "competes"
 NEGATIVE_SCALE = "negative scale"
 NOT_INVERTIBLE = "not invertible"
 IMPRECISE = "imprecise"
+PREPROCESSING = "preprocessing"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -39,6 +40,7 @@ MEANING = {
     NEGATIVE_SCALE: "a negative scale does not pass a ReLU or a maximum",
     NOT_INVERTIBLE: "its scale is zero in some channel, and what it reads is needed elsewhere",
     IMPRECISE: "float32 would lose digits: a tensor that others read too would be stored far from zero",
+    PREPROCESSING: "it was to be kept: a network is trained badly without the scaling of its input",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

@@ -1,7 +1,7 @@
 """capture → build gives every network of keras.applications back: same outputs, same weights, same layer names.
 
-Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels. Left out are
-three that are ConvNeXtSmall layer by layer, only wider: they take memory and time and could find nothing else.
+Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels. Left out
+are three that are ConvNeXtSmall layer by layer, only wider: they take memory and time and could find nothing else.
 """
 import inspect
 import zlib

@@ -90,6 +90,10 @@ def model_options(command):
 def fold_options(command):
     """Options that decide what folds: the keyword arguments of `tfold.fold`."""
     command = click.option(
+        "--preprocessing", type=click.Choice(["fold", "keep"]), default="fold", show_default=True,
+        help="Keep the scaling of the input where the network is to be trained further.",
+    )(command)
+    command = click.option(
         "--border", type=click.Choice(["exact", "approximate"]), default="exact", show_default=True,
         help="Whether to merge across zero padding where the pixels near the border then differ.",
     )(command)
@@ -184,7 +188,7 @@ def model_words(allow_unsafe, custom_objects):
 
 def fold_line(model, choices, needed):
     """The `tfold fold` that does what `inspect` and `--dry-run` have shown, into a file beside the model."""
-    usual = {"threshold": 0.9, "policy": "latency", "border": "exact"}
+    usual = {"threshold": 0.9, "policy": "latency", "border": "exact", "preprocessing": "fold"}
     changed = [(name, value) for name, value in choices.items() if value != usual[name]]
     options = [word for name, value in changed for word in (f"--{name}", value)]
     output = Path(model).with_name(f"{Path(model).stem}-folded.keras")

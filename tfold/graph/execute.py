@@ -6,7 +6,7 @@ import numpy as np
 
 from tfold.graph import activations
 from tfold.graph.call import filled
-from tfold.graph.family import KERAS
+from tfold.graph.family import KERAS, family_of, is_layer
 from tfold.graph.ir import Ref
 
 
@@ -70,6 +70,10 @@ def _call_of(node):
         layer = activations.as_layer(node.attrs["fn"], node.attrs["params"], dtype=node.layer.dtype_policy)
         return lambda tensors: layer(tensors[0])
     args, kwargs = node.call
+    if family_of(node.layer) is KERAS and is_layer(node.layer):
+        # Layers that augment or resize images have training=True as their default, which Keras 3 keeps with the call. A
+        # model called with training=False replaces it; left as it is, it would hold for all layers that come later.
+        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     return lambda tensors: node.layer(*filled(args, tensors), **filled(kwargs, tensors))
 
 

@@ -28,7 +28,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     identity                                                  does nothing at inference (dropout)
     opaque        is_linear, batch_norms, why, homogeneous    any other layer or operation, kept as it is: a wall;
                                                               homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is;
-                                                              `adds`, where it is there: a border map that it adds
+                                                              `adds`, where it is there: a border map that it adds;
+                                                              `reason`: why it stays, though the IR could compute it
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`
 has the rules of each op, `shapes` the shapes they make. `layer` is the Keras layer or operation that a node came from.

@@ -1,5 +1,7 @@
 """What has no weights and is no function: sums, products, pools, and what moves pixels and channels about."""
 from tfold.graph import shapes
+from tfold.graph.family import KERAS, family_of
+from tfold.graph.keras_config import is_plain_call
 from tfold.graph.read_linear import read_padding
 from tfold.graph.step import Step, keeps_floats
 
@@ -188,6 +190,20 @@ def _identity(layer, call):
     return [Step("identity", {}, call.out_shapes)]
 
 
+def _augmentation(layer, call):
+    """Layers that only augment images: their calls bear training=True, which a model replaces at inference."""
+    others = {name: value for name, value in call.kwargs.items() if name != "training"}
+    if family_of(layer) is not KERAS or not is_plain_call(call.args, others, 1):
+        return None
+    return _identity(layer, call)
+
+
+# RandomCrop is none of these: at inference it takes the middle.
+AUGMENTING = (
+    "AugMix", "CutMix", "MixUp", "RandAugment", "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter",
+    "RandomContrast", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation",
+    "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom")
 READERS = {("layers", f"{kind}Pooling{n}D"): _pool(kind.lower()) for kind in ("Max", "Average") for n in (1, 2, 3)}
 READERS |= {
     ("layers", f"Global{kind}Pooling{n}D"): _global_pool(kind.lower()) for kind in ("Max", "Average") for n in (1, 2, 3)
@@ -206,4 +222,5 @@ READERS |= {("layers", "Flatten"): _reshape, ("layers", "Reshape"): _reshape, ("
 READERS |= {(f"{family}.src.applications.inception_resnet_v2", "CustomScaleLayer"): _scaled_residual
             for family in ("keras", "tf_keras")}
 # These look at the arguments of the call by themselves.
-READERS_OF_CALLS = {("ops", "Pad"): _pad, ("ops", "GetItem"): _slice}
+READERS_OF_CALLS = {("ops", "Pad"): _pad, ("ops", "GetItem"): _slice} | {
+    ("layers", name): _augmentation for name in AUGMENTING}

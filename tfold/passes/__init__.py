@@ -21,6 +21,7 @@ from tfold.passes.fold_batch_norm import fold_batch_norm
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 from tfold.passes.pad_value import pad_value
 from tfold.passes.pool_first import pool_first
+from tfold.passes.preprocessing import keep_preprocessing
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class Options:
         threshold: τ: an activation whose α lies above it is removed.
         cost: which merges pay: a cost function, see `passes.cost`.
         border: "exact", or "approximate": merge across zero padding too, where nothing makes it exact.
+        preprocessing: "fold", or "keep" it as it is.
     """
 
     threshold: float = 0.9
     cost: object = latency
     border: str = "exact"
+    preprocessing: str = "fold"
 
 
 # α first: what it removes makes neighbours of linear layers, and the network without it is what a fold must preserve.
@@ -64,7 +67,7 @@ LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
 BATCH_NORM_PASSES = (split_weights, absorb_padding, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
 MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    split_weights,
+    keep_preprocessing, split_weights,
     until_settled(absorb_padding, absorb, dead_channels, pad_value, fold_batch_norm, pool_first, merge_linear),
     *LAST_PASSES)
 

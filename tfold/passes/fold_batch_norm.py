@@ -29,8 +29,9 @@ def fold_batch_norm(graph, report, options):
     if choice is not None:
         _carry_out(graph, choice, report)
     for node in graph:
-        if node.op == "opaque" and node.attrs["batch_norms"]:
-            report.refused("fold_batch_norm", [node.label], reasons.UNKNOWN_LAYER, node.attrs["why"])
+        if node.op == "opaque" and (node.attrs["batch_norms"] or "reason" in node.attrs):
+            rule = "fold_batch_norm" if node.attrs["batch_norms"] else "fold_arithmetic"
+            report.refused(rule, [node.label], node.attrs.get("reason", reasons.UNKNOWN_LAYER), node.attrs["why"])
 
 
 def _carry_out(graph, choice, report):

@@ -51,7 +51,8 @@ class Report:
     where layers of several nested models bear one name, their paths ("encoder/dense"). `largest_fold` says how many
     batch norms can go, and proves it. `explained` has the reason for each refused one from when it was first met:
     later, what it competed with is gone. `ranges` has a `MergedRange` for each layer that was merged: how wide its
-    kernel is, and the kernels that it was made of.
+    kernel is, and the kernels that it was made of. `scaling` names the preprocessing whose numbers are in the first
+    layers now, so that further training needs `preprocessing="keep"`.
     """
 
     entries: list = field(default_factory=list)
@@ -62,6 +63,7 @@ class Report:
     largest_fold: object = None
     explained: dict = field(default_factory=dict)
     ranges: tuple = ()
+    scaling: tuple = ()
 
     def did(self, rule, nodes, detail):
         self.entries.append(Entry(rule, tuple(nodes), None, detail))
@@ -94,6 +96,7 @@ class Report:
             "homes": self.homes,
             "largest_fold": self.largest_fold and asdict(self.largest_fold),
             "ranges": [asdict(each) for each in self.ranges],
+            "scaling": list(self.scaling),
             "verification": self.verification and self.verification.to_json(),
         }
 
@@ -118,6 +121,10 @@ class Report:
         if self.ranges:
             lines.append(f"kernels of merged layers ({len(self.ranges)})")
             lines += [f"  {each}" for each in self.ranges]
+        if self.scaling:
+            lines.append(
+                f'not for further training: the first layers hold the numbers of {", ".join(self.scaling)} and would '
+                'take far too long steps; fold with preprocessing "keep" for that')
         if self.verification:
             lines.append(str(self.verification))
         return "\n".join(lines)

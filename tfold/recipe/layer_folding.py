@@ -22,6 +22,7 @@ from tfold.folding import fold, nonlinear_depth
 from tfold.graph.capture import capture
 from tfold.loading import load_model, save_model
 from tfold.passes.figures import figures
+from tfold.reasons import PREPROCESSING
 from tfold.recipe.distillation import distill
 from tfold.recipe.fitting import accuracy, checkpoint_path, fit
 from tfold.recipe.identity import check_fits, check_same, digest
@@ -144,9 +145,11 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
         folded = result.model
     else:
         before = measure(settled, data)
-        result = fold(f_alpha, recipe.threshold, recipe.policy, recipe.border)
+        result = fold(f_alpha, recipe.threshold, recipe.policy, recipe.border, preprocessing="keep")
         scores["fold"] = {"before": before, "after": measure(result.model, data)}
         folded, post_history = post(result.model)
+        if any(entry.reason == PREPROCESSING for entry in result.report.refusals):
+            folded = fold(folded, policy=recipe.policy).model  # now that nothing is trained any more
     scores["validation"], scores["test"] = measure(folded, data)
     cost = figures(capture(folded))
     outcome = Outcome(recipe.strength, recipe.seed, nonlinear_depth(folded), cost.depth, cost.macs, cost.parameters,

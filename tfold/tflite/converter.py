@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 
 from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.graph.read_shape import AUGMENTING
 from tfold.quiet import quiet
 from tfold.tflite.calibrate import with_measured_ranges
 
@@ -83,6 +84,12 @@ def _explained(traced, format, text):
         return (
             f"Every op of an {format.name} file computes in integers. Received: {name!r}, of which an op cannot: "
             f"{one_line(text)} Let such ops compute in floats: float_fallback=True (--float-fallback)."
+        )
+    augmenting = [layer.name for layer in traced.model.layers if type(layer).__name__ in AUGMENTING]
+    if augmenting:
+        return (
+            f"TFLite converts no random numbers. Received: {name!r}, in which {', '.join(augmenting)} augments images. "
+            "Fold it first: tfold.fold leaves out what does nothing at inference."
         )
     return (
         f"TFLite must be able to convert the model. Received: {name!r}, which it cannot: {one_line(text)} "

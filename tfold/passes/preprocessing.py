@@ -1,0 +1,56 @@
+"""A network that is to be trained further keeps its preprocessing.
+
+    x ─▶ rescale ─▶ conv             x ─▶ conv'                    exact, but a step that suited the one is 127.5² times
+    0…255   ±1     kernel      ⇒    0…255  kernel / 127.5         too long for the other: its gradients are that much
+                                                                   larger beside its weights
+
+Folded at the end, behind the training, it costs nothing. So `fold(preprocessing="keep")` makes walls of it first.
+"""
+import numpy as np
+
+from tfold import reasons
+
+
+def keep_preprocessing(graph, report, options):
+    """Make walls of the arithmetic and batch norms that stand between an input and the first layer behind it."""
+    if options.preprocessing == "fold":
+        return
+    for node in standing_first(graph):
+        node.attrs = {"is_linear": False, "batch_norms": int(node.attrs["kind"] == "batch_norm"),
+                      "why": "the network is to be trained further", "reason": reasons.PREPROCESSING,
+                      "homogeneous": False}
+        node.op = "opaque"
+
+
+def standing_first(graph):
+    """The affine nodes in front of which no layer has done anything but move pixels."""
+    raw, found = set(), []
+    for node in graph:
+        before = all(ref.node in raw for ref in node.inputs)
+        if before and node.op == "affine":
+            found.append(node)
+        if before and (node.op in ("input", "affine", *MOVING) or _learns_nothing(node)):
+            raw.add(node.name)
+    return found
+
+
+def folded_numbers(before, after):
+    """Labels of the preprocessing that a fold has taken in, where its numbers are large enough to spoil a training.
+
+    Args:
+        before, after: the `Graph` before and after the passes.
+    """
+    return tuple(
+        node.label for node in standing_first(before)
+        if np.abs(np.log(np.abs(node.attrs["affine"].scale) + TINY)).max() > np.log(HARMLESS)
+        and not (node.name in after.nodes and after[node.name].intact))
+
+
+HARMLESS = 4  # a factor of weights is its square in how far a step goes; those that standardise seldom exceed it
+TINY = 1e-30
+MOVING = ("slice", "concat", "pad", "crop", "upsample", "reshape", "permute", "pool", "identity")
+
+
+def _learns_nothing(node):
+    """Layers that resize or augment images, for instance."""
+    return node.op == "opaque" and not getattr(node.layer, "weights", ())
