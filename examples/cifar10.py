@@ -60,7 +60,7 @@ def main():
 
     from tfold.recipe.base import train_base
 
-    data, rows = data_of(arguments, (32, 32, 3)), []
+    data, rows = data_of(arguments, (32, 32, 3), least=32), []
     for seed, (training, longer, recipes) in enumerate(plans):
         folder = arguments.output / f"{arguments.network}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)

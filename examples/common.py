@@ -1,6 +1,7 @@
 """What the examples share: their options, their lines of progress, and how their results are written."""
 import argparse
 import json
+import logging
 import math
 import os
 import statistics
@@ -9,8 +10,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tfold.errors import TfoldError  # noqa: E402
+from tfold.errors import BadInputError, TfoldError  # noqa: E402
 from tfold.files import held, scratch, whole  # noqa: E402
+from tfold.importing import uncollected  # noqa: E402
+from tfold.quiet import quiet  # noqa: E402
 from tfold.recipe.data import load_data  # noqa: E402
 
 START = time.monotonic()
@@ -28,7 +31,8 @@ def parser(description, data, output, scale="-1,1"):
     made.add_argument("--seeds", type=at_least(1), default=1, help="how many runs: seeds 0, 1, …")
     made.add_argument("--precision", choices=["float32", "bfloat16"], default="float32",
                       help="bfloat16 is faster where the processor has instructions for it")
-    made.add_argument("--limit", type=at_least(1), help="at most so many images to train on")
+    made.add_argument("--limit", type=at_least(1),
+                      help="at most so many images to train on, and a fifth as many to test by")
     return made
 
 
@@ -87,6 +91,15 @@ def prepare(output, pictures=True):
         check_matplotlib()
     with held(output), scratch(output):  # only writing shows whether one may
         pass
+    import_keras()
+
+
+def import_keras():
+    """Import Keras without what TensorFlow prints to programmers between the lines of progress."""
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with quiet(), uncollected():
+        import keras  # noqa: F401
 
 
 def check_bench(runtime, threads, blocks=20):
@@ -100,9 +113,15 @@ def check_bench(runtime, threads, blocks=20):
     Schedule(blocks).check(models=2)
 
 
-def data_of(arguments, size=None):
-    """The `Data` that the options name."""
-    return load_data(arguments.data, arguments.scale, limit=arguments.limit, size=size)
+def data_of(arguments, size=None, least=0):
+    """The `Data` that the options name: a folder's images resized to `size`, none with sides below `least` pixels."""
+    data = load_data(arguments.data, arguments.scale, limit=arguments.limit, size=size)
+    shape = data.x_train.shape[1:]
+    if least and (len(shape) != 3 or min(shape[:2]) < least):
+        raise BadInputError(
+            f"Images are (height, width, channels), of {least}×{least} pixels at least. Received: --data "
+            f"{arguments.data} with {shape}. Enlarge them.")
+    return data
 
 
 def run(main):

@@ -153,16 +153,20 @@ def picture(rows, found, path):
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].resampled(len(starts)).colors
     for offset, (start, colour) in enumerate(zip(starts, colours, strict=True)):
-        points = [(row["depth"], row["test"]) for row in rows if row["start"] == start]
+        points = [(row["depth"], row["test"]) for row in rows if row["start"] == start and row["strength"] is not None]
+        bases = [(row["depth"], row["test"]) for row in rows if row["start"] == start and row["strength"] is None]
         shift = 0.5 * (offset / max(1, len(starts) - 1) - 0.5)  # side by side, for they lie on whole numbers
         axes.plot([d + shift for d, _ in points], [100 * a for _, a in points], "o", color=colour, markersize=4,
                   alpha=0.8, label=f"from depth {start}")
+        axes.plot([d + shift for d, _ in bases], [100 * a for _, a in bases], "o", color=colour, markersize=7,
+                  fillstyle="none")
     if found["depth"]:
         axes.axvline(found["depth"], color="grey", linestyle="--", linewidth=1)
         axes.annotate(f"EDNL {found['depth']}", (found["depth"], axes.get_ylim()[0]), (5, 5),
                       textcoords="offset points", color="grey")
-    axes.set(xlabel="depth that is left (linear layers)", ylabel="test accuracy, %",
-             title="MLPs on MNIST, folded with many λ_c")
+    axes.set(xlabel="depth that is left (linear layers); networks of one depth stand side by side",
+             ylabel="test accuracy, %", title="MLPs folded with many λ_c (○: the base networks)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8)
     with whole(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -56,7 +56,7 @@ def main():
     from tfold.zoo import MobileNetV2
     from tfold.zoo.blocks import inverted_residual_activations
 
-    data = data_of(arguments, (32, 32, 3))
+    data = data_of(arguments, (32, 32, 3), least=32)
     rows, name = [], f"mobilenetv2-{arguments.width:g}"
     for seed, (training, recipes) in enumerate(plans):
         folder = arguments.output / f"{name}-{seed}"

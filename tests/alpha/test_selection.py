@@ -48,6 +48,15 @@ def test_refuses_names(make, kwargs, message):
         prefold(make("functional"), **kwargs)
 
 
+def test_activations_with_weights_of_their_own_get_none():
+    x = keras.Input((4, 4, 2))
+    y = keras.layers.PReLU(name="learned")(keras.layers.Conv2D(2, 3)(x))
+    model = keras.Model(x, keras.layers.Conv2D(2, 2)(keras.layers.ReLU(name="plain")(y)))
+    assert list(alphas(prefold(model))) == ["plain"]
+    with pytest.raises(BadInputError, match="'learned' .it has weights of its own"):
+        prefold(model, only=["plain", "learned"])
+
+
 def test_never_a_softmax(make):
     with pytest.raises(BadInputError, match="softmax.*Received: only='predictions'"):
         prefold(make("sequential"), only="predictions")

@@ -45,6 +45,15 @@ def test_images_that_are_scaled_already(parsed, example, tmp_path):
     assert parsed("--scale=0,1").scale == (0.0, 1.0)
 
 
+def test_small_images_are_named_by_their_option(parsed, example, tmp_path):
+    x, y = np.zeros((40, 16, 32, 3), "uint8"), np.arange(40) % 2
+    np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    common, arguments = example("common"), parsed("--data", str(tmp_path / "small.npz"))
+    assert common.data_of(arguments, least=16).x_test.shape == (40, 16, 32, 3)
+    with pytest.raises(BadInputError, match=r"32×32 pixels at least. Received: --data .*small.npz with \(16, 32, 3\)"):
+        common.data_of(arguments, least=32)
+
+
 def test_a_scale_is_two_numbers(example):
     with pytest.raises(argparse.ArgumentTypeError, match="Received: 'no'"):
         example("common").pair("no")

@@ -10,6 +10,7 @@ import tfold
 from tfold.errors import BadInputError, TfoldError
 from tfold.files import held
 from tfold.recipe.base import train_base
+from tfold.recipe.data import load_data
 from tfold.recipe.layer_folding import Recipe, layer_folding
 from tfold.recipe.settings import Training
 
@@ -165,6 +166,18 @@ def test_merged_first_and_trained_then_with_the_base_as_its_teacher(base, data, 
     assert phases == ["post", "post"]  # pre-folding is the other run's
     assert "distillation" in outcome.history["post"][0]
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in outcome.folded.layers)
+
+
+def test_a_folded_network_keeps_its_preprocessing_while_it_is_trained(base, blobs, tmp_path):
+    pixels = keras.Input((6, 6, 1))
+    scaled = keras.Model(pixels, base(keras.layers.Rescaling(1 / 127.5, -1, name="scale")(pixels)), name="scaled")
+    recipe = replace(RECIPE, strength=0.01, alpha_epochs=1, post_epochs=3, post="folded", post_rate=0.005)
+    outcome = layer_folding(scaled, load_data(blobs), recipe, tmp_path, quiet)
+    before, after = outcome.accuracy["fold"]["after"][0], outcome.accuracy["validation"]
+    assert before > 0.8 and after >= before - 0.05  # with a folded first layer it falls to chance, a third
+    assert [entry.nodes for entry in outcome.report.refusals if entry.reason == "preprocessing"] == [("scale",)]
+    first = next(layer for layer in outcome.folded.layers if isinstance(layer, keras.layers.Conv2D))
+    assert np.abs(first.get_weights()[0]).max() < 0.1  # and now it is folded
 
 
 def test_a_teacher_that_cannot_be_is_refused_before_the_training(base, data, tmp_path):

@@ -3,7 +3,7 @@ import numpy as np
 
 from tfold.sweeps.knee import find_knee
 from tfold.sweeps.latency import add_to, choose
-from tfold.sweeps.pareto import pareto_front
+from tfold.sweeps.results import front
 
 BASE = {"depth": 20, "layers": 20, "macs": 40_000_000, "parameters": 270_000, "chance": 0.1, "images": 5000,
         "test_images": 10_000, "accuracy": {"validation": 0.915, "test": 0.912}, "score": 0.915}
@@ -28,7 +28,7 @@ def document(seeds=3, knee=10, latency=True):
     made = {
         "settings": {}, "base": BASE, "trials": trials, "counts": {"complete": len(done), "pruned": 1},
         "finished": True, "judge": "validation", "knee": find_knee(depths, scores).to_json(),
-        "pareto": {"depth": [done[i]["name"] for i in pareto_front(depths, scores)], "latency": None},
+        "pareto": {"depth": front(BASE, done, "depth"), "latency": None},
         "latency": None, "warnings": [],
     }
     if latency:

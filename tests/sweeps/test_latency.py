@@ -51,10 +51,16 @@ def test_measured_in_turns_with_the_base(networks, tmp_path):
     assert other["high"] > 0.5 and itself["high"] > 0.5  # a busy machine may not tell more
     assert found["files"] == files_of(networks / "base.keras", chosen) and found["blocks"] == 6
 
-    document = {"trials": chosen, "pareto": {"depth": [], "latency": None}, "latency": None}
+    document = {"trials": chosen, "pareto": {"depth": [], "latency": None}, "latency": None, "base": None}
     add_to(document, found)
     assert small["latency"] == one and same["latency"] == other and broken["latency"] is None
     assert document["pareto"]["latency"] == [small["name"]] and document["latency"] is found
+    document["base"] = {"score": 0.79, "depth": 3}
+    add_to(document, found)
+    assert document["pareto"]["latency"] == [small["name"]]
+    document["base"]["score"] = 0.81
+    add_to(document, found)
+    assert document["pareto"]["latency"] == [small["name"], "base"]
 
 
 def test_which_measurements_hold_on():

@@ -63,3 +63,12 @@ def test_lines_about_the_base_are_said_once():
         progress.tell({"event": "base", "worker": worker, "figures": base}, 0)
     assert said[0] == "base network: depth 20, validation 10.0%, test 10.0%"
     assert len(said) == 2 and said[1].startswith("warning: The base network gets 10.0%")
+
+
+def test_who_judges_by_the_test_images_is_not_told_to():
+    seen = {"depth": 9, "accuracy": {"validation": 0.99, "test": 0.5}, "chance": 0.1, "images": 5000,
+            "test_images": 5000}
+    for judge, lines in (("validation", 2), ("test", 1)):
+        said = []
+        Progress(said.append, 3, 2, 2, judge=judge).tell({"event": "base", "worker": 1, "figures": seen}, 0)
+        assert len(said) == lines, said

@@ -49,8 +49,9 @@ def labels(figure):
 def test_accuracy_against_depth(made, drawn):
     figure = drawn(made, "depth")
     low, high = made["knee"]["interval"]
-    assert {f"knee: EDNL {made['knee']['depth']} [{low}, {high}]", "base network, depth 20", "ended early",
-            "Pareto front: nothing shallower is as accurate"} == labels(figure)
+    assert {f"knee: effective degree of non-linearity (EDNL) {made['knee']['depth']}", "base network, depth 20",
+            f"its 95 % interval, {low} to {high}", "ended early",
+            "Pareto front: whatever is more accurate is deeper"} == labels(figure)
     axes, bar = figure.axes
     assert axes.get_title() == "accuracy against depth: 26 trials" and "validation" in axes.get_ylabel()
     assert bar.get_yscale() == "log"
@@ -60,8 +61,37 @@ def test_accuracy_against_depth(made, drawn):
 
 def test_accuracy_against_latency(made, drawn):
     figure = drawn(made, "latency")
-    assert {"knee: EDNL 10", "base network, depth 20", "Pareto front: nothing faster is as accurate"} == labels(figure)
+    assert {"knee: effective degree of non-linearity (EDNL) 10", "base network, depth 20",
+            "Pareto front: whatever is more accurate is slower"} == labels(figure)
+    assert figure.axes[0].get_xlabel() == "median latency of one inference, ms"
     assert "litert, 1 thread" in figure.axes[0].get_title()
+
+
+def test_small_latencies_are_in_microseconds(made, drawn):
+    document = copy.deepcopy(made)
+    for each in (document["latency"]["base"], *(trial["latency"] for trial in document["trials"] if trial["latency"])):
+        each["median_ms"] /= 100
+    axes = drawn(document, "latency").axes[0]
+    assert axes.get_xlabel() == "median latency of one inference, µs" and 10 < axes.get_xlim()[1] < 30
+
+
+def test_trials_at_one_place_stand_side_by_side(made, drawn):
+    document = copy.deepcopy(made)
+    for trial in document["trials"]:
+        if trial["state"] == "complete":
+            trial["depth"], trial["score"] = 10, 0.9 if trial["seed"] else 0.5
+    axes = drawn(document, "depth").axes[0]
+    [drawn_there] = [each.get_offsets() for each in axes.collections if len(each.get_offsets()) == 26]
+    assert len({(round(x, 6), round(y, 6)) for x, y in drawn_there}) == 26
+    assert abs(drawn_there[:, 0].mean() - 10) < 1e-6
+
+
+def test_the_base_is_a_candidate_of_the_front(made, drawn):
+    document = copy.deepcopy(made)
+    document["pareto"]["depth"] = ["base"]
+    axes = drawn(document, "depth").axes[0]
+    rings = [each.get_offsets().tolist() for each in axes.collections if each.get_facecolors().size == 0]
+    assert [[20, 91.5]] in rings
 
 
 def test_what_is_not_known_is_not_drawn(made, drawn):

@@ -10,14 +10,15 @@ SOFTMAX = "softmax: no elementwise function"
 LAST = "the network's last activation"
 GATE = "a gate: it only multiplies another tensor, so that nothing could be merged without it"
 SKIPPED = "skipped"
+WEIGHTS = "weights of its own"
 SPECIAL = "called with training=, a mask or other arguments, so that it could not be folded"
 
 
 def select_sites(topology, only=None, skip=None):
     """Chooses the activations that can matter.
 
-    Left alone are softmax and its like, the last activation before each output, and gates. A name in `only=` overrides
-    the rules for last activations and gates.
+    Left alone are softmax and its like, PReLU, the last activation before each output, and gates. A name in `only=`
+    overrides the rules for last activations and gates.
 
     Args:
         topology: A `Topology`.
@@ -37,6 +38,8 @@ def select_sites(topology, only=None, skip=None):
     for op, op_paths in paths.items():
         site = find_site(op)
         if site is None:
+            if type(op).__name__ == "PReLU":
+                left[op_paths[0]] = WEIGHTS
             continue
         calls = topology.calls_of(op)
         named = only.names(op, op_paths)

@@ -78,7 +78,8 @@ def data_options(command):
         click.option("--scale", type=common.Scale(), help="What pixels 0 and 255 become: --scale=-1,1."),
         click.option("--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1,
                      show_default=True, help="Share of the training images that trials are judged by."),
-        click.option("--limit", type=click.IntRange(2), help="At most so many images to train on."),
+        click.option("--limit", type=click.IntRange(2),
+                     help="At most so many images to train on, and a fifth as many to judge and to test by."),
         click.option("--resize", type=click.Choice(["stretch", "crop"]), default="stretch", show_default=True,
                      help="How a folder's images get the input's size."),
     )):
@@ -96,8 +97,8 @@ def data_options(command):
 @click.option("--points", type=click.IntRange(1), default=9, show_default=True, help="How many λ_c, at equal ratios.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each λ_c.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--storage", metavar="URL", help="An Optuna storage that several machines share (postgresql://…, "
-                                               "mysql://…, journal:FILE).  [default: DIR/sweep.db]")
+@click.option("--storage", metavar="URL", help="An Optuna storage: of several machines, postgresql://…, mysql://… or "
+                                               "journal:FILE; of one, sqlite:///FILE.  [default: sqlite:///DIR/sweep.db]")
 @click.option("--name", default="sweep", show_default=True, help="Of the study in the storage.")
 @click.option("--prune/--no-prune", default=True, show_default=True,
               help="End trials that a shallower network beats by more than --margin.")
@@ -163,7 +164,8 @@ def _run(plan, output, storage, name, workers, runtime, retry, report_only, forc
     with display() as show:
         if not report_only:
             try:
-                run_trials(plan, output, storage, name, workers, again=retry, force=force, say=say)
+                run_trials(plan, output, storage, name, workers, again=retry, force=force,
+                           judge=judging["judge"], say=say)
             except KeyboardInterrupt:
                 say("what is done is kept: the same command goes on behind the last whole epoch")
                 raise
@@ -207,7 +209,8 @@ def _table(document):
 
     from tfold.sweeps.results import by_strength, mean_and_spread
 
-    table = Table(title="sweep over λ_c: mean ± spread over the seeds")
+    table = Table(title="sweep over λ_c: mean ± spread over the seeds",
+                  caption="latency: of the most accurate network of each depth" if document["latency"] else None)
     for heading in ("λ_c", "trials", "depth", "validation %", "test %", "latency ÷ base", ""):
         table.add_column(heading, justify="right")
     if base := document["base"]:
@@ -220,7 +223,7 @@ def _table(document):
         depths = sorted(trial["depth"] for trial in done)
         marks = ["front"] * any(trial["name"] in front for trial in done) + \
             ["knee"] * (document["knee"]["depth"] in depths)
-        table.add_row(f"{strength:g}", f"{len(done)} of {len(trials)}", " ".join(map(str, depths)),
+        table.add_row(f"{strength:g}", f"{len(done)} of {len(trials)}", ", ".join(map(str, dict.fromkeys(depths))),
                       *(mean_and_spread([each["accuracy"][part] for each in done]) for part in ("validation", "test")),
                       "; ".join(_ratio(trial["latency"]) for trial in done if trial["latency"]), ", ".join(marks))
     return table

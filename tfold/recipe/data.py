@@ -185,7 +185,8 @@ def _checked(train, test, source):
         x, y = checked_pair(x, y, name, source)
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise BadInputError(
-                f"Images hold finite numbers. Received: {source}, whose x_{name} has NaN or infinity. Leave them out."
+                f"Images hold finite numbers. Received: {source}, whose x_{name} has NaN or infinity. Leave those "
+                "images out."
             )
         parts.append((x, y))
     if parts[0][0].shape[1:] != parts[1][0].shape[1:]:

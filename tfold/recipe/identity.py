@@ -58,7 +58,7 @@ def check_fits(model, data):
     if len(wanted) != len(shape) or any(a is not None and a != b for a, b in zip(wanted, shape, strict=True)):
         raise BadInputError(
             f"Images have the shape that the network takes. Received: {data.source} with {shape}, and {model.name!r}, "
-            f"which takes {wanted}. Resize them."
+            f"which takes {wanted}. Resize them, or give them as many channels."
         )
     scaling = [layer.name for layer in model.layers if type(layer).__name__ in ("Rescaling", "Normalization")]
     if scaling and data.scale not in (None, (0.0, 255.0)):

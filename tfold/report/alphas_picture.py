@@ -24,6 +24,7 @@ def draw(history, path, title, threshold=0.9):
     figure = Figure(figsize=(9, 5 if few else 1.5 + 0.22 * len(names)), layout="constrained")
     (_lines if few else _rows)(figure.subplots(), names, epochs, values, threshold)
     figure.axes[0].set(xlabel="epoch", title=title)
+    figure.axes[0].xaxis.get_major_locator().set_params(integer=True)
     with whole(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
@@ -35,7 +36,8 @@ def _lines(axes, names, epochs, values, threshold):
     for name, colour, line in zip(names, colours, values.T, strict=True):
         axes.plot(epochs, line, color=colour, marker=".", label=name)
     axes.axhline(threshold, color="grey", linestyle="--", linewidth=1)
-    axes.text(epochs[-1], threshold, "τ: removed above ", ha="right", va="top", color="grey", fontsize=8)
+    axes.text(epochs[-1], threshold, f"τ = {threshold:g}: removed above ", ha="right", va="top", color="grey",
+              fontsize=8)
     axes.set(ylabel="α   (0: the activation, 1: linear)", ylim=(-0.03, 1.05), xlim=(epochs[0], epochs[-1]))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
 
@@ -46,4 +48,5 @@ def _rows(axes, names, epochs, values, threshold):
     gone = values[-1] > threshold
     marked = [f"{name}  {'✗' if out else '  '}" for name, out in zip(names, gone, strict=True)]
     axes.set_yticks(range(len(names)), marked, fontsize=8)
-    axes.figure.colorbar(image, ax=axes, label="α   (0: the activation, 1: linear; ✗: above τ at the end)")
+    axes.figure.colorbar(
+        image, ax=axes, label=f"α   (0: the activation, 1: linear; ✗: above τ = {threshold:g}, removed)")

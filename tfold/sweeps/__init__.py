@@ -7,6 +7,6 @@
     document = run_sweep(plan, "sweep", workers=2)      # the same call goes on where it was stopped or killed
     document["knee"]["depth"], document["knee"]["how"]
 
-Trials are kept in an Optuna study (`pip install 'tfold[sweep]'`). Optuna tells workers apart and keeps what they found;
+Trials are kept in an Optuna study (`pip install optuna`). Optuna tells workers apart and keeps what they found;
 which trials there are is decided beforehand (`tfold.sweeps.plan`), nothing is sampled.
 """

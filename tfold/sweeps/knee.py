@@ -85,7 +85,8 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     levels = np.unique(depths)
     if len(levels) < LEAST_DEPTHS or len(depths) < LEAST_TRIALS:
         return Knee(why_not=f"{_count(len(depths), 'trial')} of {_count(len(levels), 'depth')}: a knee takes at least "
-                            f"{LEAST_TRIALS} of {LEAST_DEPTHS}. Sweep more strengths, or a wider range.")
+                            f"{LEAST_TRIALS} trials, of at least {LEAST_DEPTHS} depths. Sweep more strengths, or a "
+                            "wider range.")
     depth, plateau, allowed, noise = _least_depth(depths, accuracies, tolerance)
     fitted = fit_two_pieces(depths, accuracies)
     found = {"plateau": plateau, "noise": noise, "bend": fitted.at if fitted.stands else None}

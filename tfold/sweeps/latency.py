@@ -10,7 +10,7 @@ from pathlib import Path
 from tfold.errors import TfoldError
 from tfold.files import sha256_of
 from tfold.sweeps.pareto import pareto_front
-from tfold.sweeps.results import complete
+from tfold.sweeps.results import complete, front
 
 MOST = 12  # networks: with more, a round becomes so long that its ends are no longer alike
 SECONDS_EACH = 20.0
@@ -34,9 +34,9 @@ def choose(trials, knee=None, most=MOST):
         if held is None or trial["score"] > held["score"]:
             best[trial["depth"]] = trial
     chosen = [best[depth] for depth in sorted(best)]
-    front = pareto_front([each["depth"] for each in chosen], [each["score"] for each in chosen])
+    best_of_all = pareto_front([each["depth"] for each in chosen], [each["score"] for each in chosen])
     # Of a long front the shallow end falls far below the knee: what lies near the base's accuracy is wanted.
-    order = sorted(range(len(chosen)), key=lambda i: (chosen[i]["depth"] != knee, i not in front,
+    order = sorted(range(len(chosen)), key=lambda i: (chosen[i]["depth"] != knee, i not in best_of_all,
                                                       -chosen[i]["score"]))
     return [chosen[i] for i in sorted(order[:most])]
 
@@ -113,9 +113,7 @@ def add_to(document, found):
     for trial in document["trials"]:
         trial["latency"] = found["trials"].get(trial["name"])
     there = [trial for trial in complete(document["trials"]) if trial["latency"]]
-    front = pareto_front([trial["latency"]["median_ms"] for trial in there],
-                         [trial["score"] for trial in there])
-    document["pareto"]["latency"] = [there[i]["name"] for i in front]
+    document["pareto"]["latency"] = front(document["base"], there, "latency")
 
 
 def _export(model, path, loading):

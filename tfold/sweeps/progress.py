@@ -14,10 +14,11 @@ class Progress:
         trials: how many the sweep has.
         alpha_epochs, post_epochs: how long the two trainings are.
         workers: how many work here: with several, a line says whose it is.
+        judge: "validation" or "test": whose accuracy knee and front will be of.
     """
 
-    def __init__(self, say, trials, alpha_epochs, post_epochs, workers=1):
-        self.say, self.trials, self.workers = say, trials, workers
+    def __init__(self, say, trials, alpha_epochs, post_epochs, workers=1, judge="validation"):
+        self.say, self.trials, self.workers, self.judge = say, trials, workers, judge
         self.epochs = {"alpha": alpha_epochs, "post": post_epochs}
         self._since, self._met_base = {}, False
 
@@ -48,7 +49,7 @@ class Progress:
         self._met_base = True
         self.say(f"base network: depth {base['depth']}, validation {base['accuracy']['validation']:.1%}, "
                  f"test {base['accuracy']['test']:.1%}")
-        for warning in warnings_of(base):
+        for warning in warnings_of(base, self.judge):
             self.say(f"warning: {warning}")
 
     def _epoch(self, which, event):

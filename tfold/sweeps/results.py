@@ -9,6 +9,7 @@ from tfold.sweeps.knee import TOLERANCE, find_knee
 from tfold.sweeps.pareto import pareto_front
 
 VERSION = 1
+BASE = "base"
 COLUMNS = ("name", "strength", "seed", "state", "depth", "layers", "macs", "parameters", "validation", "test",
            "latency_ms", "latency_ratio", "pareto_depth", "pareto_latency", "attempts", "why")
 
@@ -25,7 +26,8 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         judge: "validation" or "test": the images whose accuracy is the `score` that knee and front are of.
 
     Returns:
-        dict: settings, base, trials, counts, knee, pareto, warnings; `finished`: nothing is left to be done.
+        dict: settings, base, trials, counts, knee, pareto (by depth and by latency: names of trials, and "base"),
+        warnings; `finished`: nothing is left to be done.
     """
     trials = [_row(each, Path(folder), judge) for each in standings.values()]
     base = base and {**base, "score": base["accuracy"][judge]}
@@ -34,7 +36,6 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         counts[trial["state"]] = counts.get(trial["state"], 0) + 1
     done = complete(trials)
     depths, scores = [trial["depth"] for trial in done], [trial["score"] for trial in done]
-    front = pareto_front(depths, scores)
     return {
         "settings": identity,
         "base": base,
@@ -43,10 +44,26 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         "finished": all(each.over for each in standings.values()),
         "judge": judge,
         "knee": find_knee(depths, scores, tolerance, what=judge).to_json(),
-        "pareto": {"depth": [done[i]["name"] for i in front], "latency": None},
+        "pareto": {"depth": front(base, done, "depth"), "latency": None},
         "latency": None,
         "warnings": warnings_of(base, judge) if base else [],
     }
+
+
+def front(base, trials, by):
+    """Names on the Pareto front, from the cheapest on; the base network, as "base", is a candidate like every trial.
+
+    Args:
+        base: its figures, or None.
+        trials: rows that are complete, for "latency" those that were measured.
+        by: "depth" or "latency": the latter as intervals of folded ÷ base, in which the base is 1.
+    """
+    def cost(row):
+        return row["depth"] if by == "depth" else (row["latency"]["low"], row["latency"]["high"])
+
+    rows = [{**base, "name": BASE, "latency": {"low": 1.0, "high": 1.0}}] if base else []
+    rows += trials
+    return [rows[i]["name"] for i in pareto_front([cost(row) for row in rows], [row["score"] for row in rows])]
 
 
 def warnings_of(base, judge="validation"):

@@ -27,8 +27,7 @@ def import_optuna():
         import optuna
     except ImportError as error:
         raise TfoldError(
-            "A sweep keeps its trials in Optuna. Received: no optuna. Install it: pip install 'tfold[sweep]', or "
-            "pip install optuna."
+            "A sweep keeps its trials in Optuna. Received: no optuna. Install it: pip install optuna."
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -21,7 +21,7 @@ from tfold.sweeps.plan import name_of
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.standing import standings
-from tfold.sweeps.store import Store
+from tfold.sweeps.store import Store, import_optuna
 
 DATABASE, TRIALS, LATENCY = "sweep.db", "trials", "latency"
 PICTURES = ("accuracy-depth.png", "accuracy-latency.png")
@@ -69,18 +69,19 @@ def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="lite
     (8, [7, 9])
     """
     latency.check(runtime)  # before the work, not after it
-    run_trials(plan, folder, storage, name, workers, again=again, force=force, say=say)
+    run_trials(plan, folder, storage, name, workers, again=again, force=force, judge=judge, say=say)
     return report(plan, folder, storage, name, runtime, tolerance=tolerance, judge=judge, blocks=blocks, say=say,
                   progress=progress)
 
 
-def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=False, force=False, say=print,
-               command=None):
+def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=False, force=False,
+               judge="validation", say=print, command=None):
     """The first half of `run_sweep`: returns when every trial is over. `command` is what starts a worker, for tests."""
     if not isinstance(workers, int) or workers < 1:
         raise BadInputError(f"workers is a whole number from 1 on. Received: workers={workers!r}. Use 1.")
     check_folder(folder)
     drawing.check_matplotlib()  # before the work, not after it
+    import_optuna()
     identity, folder = plan.identity(), Path(folder)
     (folder / TRIALS).mkdir(parents=True, exist_ok=True)
     if force:
@@ -94,7 +95,8 @@ def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=Fal
     given = {"plan": dataclasses.asdict(plan), "folder": str((folder / TRIALS).resolve()), "storage": store.url,
              "name": name}
     recipe = plan.whole_recipe()
-    lines = Progress(say, len(queue.standings()), recipe["alpha_epochs"], recipe["post_epochs"], workers)
+    lines = Progress(say, len(queue.standings()), recipe["alpha_epochs"], recipe["post_epochs"], workers,
+                     judge)
     with Crew(given, workers, command) as crew:
         _supervise(queue, crew, lines, say)
 
