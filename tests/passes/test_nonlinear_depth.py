@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import tfold
 from tfold.alpha.reading import alpha_layers
 from tfold.errors import BadInputError
+from tfold.graph.capture import capture
 from tfold.zoo import CifarResNet, CifarVGG, MnistMLP
 
 L = keras.layers
@@ -58,6 +59,21 @@ def test_each_alpha_above_the_threshold_takes_one_away():
     assert tfold.nonlinear_depth(f_alpha, threshold=0.97) == 20
     assert tfold.nonlinear_depth(f_alpha, threshold=0.2) == 2
     assert tfold.nonlinear_depth(tfold.fold(f_alpha, verify=False).model) == 20 - 9
+
+
+def test_a_border_map_separates_nothing():
+    """A merged inverted residual adds a constant to its border pixels, in an operation of its own."""
+    image = keras.Input((8, 8, 4))
+    x = L.ReLU(name="first")(L.Conv2D(4, 3, padding="same")(image))
+    y = L.ReLU(name="a")(L.Conv2D(24, 1, bias_initializer="ones")(x))
+    y = L.ReLU(name="b")(L.DepthwiseConv2D(3, padding="same", bias_initializer="ones")(y))
+    x = L.ReLU(name="last")(L.Conv2D(24, 1)(L.add([x, L.Conv2D(4, 1)(y)])))
+    f_alpha = tfold.prefold(keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x))), only=["a", "b"])
+    for layer in alpha_layers(f_alpha).values():
+        layer.alpha.assign(1.0)
+    folded = tfold.fold(f_alpha).model
+    assert any("adds" in node.attrs for node in capture(folded))
+    assert tfold.nonlinear_depth(folded) == tfold.nonlinear_depth(f_alpha) == 3
 
 
 def test_a_softmax_behind_the_last_layer_separates_nothing():

@@ -72,7 +72,9 @@ def _separates(node):
         return node.attrs["kind"] == "max"
     if node.op == "multiply":
         return len(node.inputs) > 1
-    return node.op in ("activation", "alpha", "opaque")
+    if node.op == "opaque":
+        return "adds" not in node.attrs  # a border map is a constant that is added
+    return node.op in ("activation", "alpha")
 
 
 def is_linear_layer(node):
