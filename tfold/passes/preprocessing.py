@@ -10,6 +10,11 @@ import numpy as np
 
 from tfold import reasons
 
+# A first layer that takes in a factor makes steps that are its square too long. What standardises seldom exceeds this.
+HARMLESS = 4
+TINY = 1e-30
+MOVING = ("slice", "concat", "pad", "crop", "upsample", "reshape", "permute", "pool", "identity")
+
 
 def keep_preprocessing(graph, report, options):
     """Make walls of the arithmetic and batch norms that stand between an input and the first layer behind it."""
@@ -44,11 +49,6 @@ def folded_numbers(before, after):
         node.label for node in standing_first(before)
         if np.abs(np.log(np.abs(node.attrs["affine"].scale) + TINY)).max() > np.log(HARMLESS)
         and not (node.name in after.nodes and after[node.name].intact))
-
-
-HARMLESS = 4  # a factor of weights is its square in how far a step goes; those that standardise seldom exceed it
-TINY = 1e-30
-MOVING = ("slice", "concat", "pad", "crop", "upsample", "reshape", "permute", "pool", "identity")
 
 
 def _learns_nothing(node):
