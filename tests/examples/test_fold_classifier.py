@@ -8,11 +8,12 @@ import pytest
 
 def test_from_a_saved_model_to_two_tflite_files(ran, tmp_path):
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(64, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 64)
+    x, y = rng.integers(0, 256, (64, 8, 8, 1)).astype("uint8"), rng.integers(0, 3, 64)
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     layers = keras.layers
     image = keras.Input((8, 8, 1))
-    z = layers.Conv2D(8, 1, activation="relu", name="expand")(image)
+    z = layers.Rescaling(1 / 127.5, -1, name="scale")(image)
+    z = layers.Conv2D(8, 1, activation="relu", name="expand")(z)
     z = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="depthwise")(z)
     z = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1, name="project")(z))
     keras.Model(image, layers.Dense(3, activation="softmax")(z)).save(tmp_path / "base.keras")
@@ -21,6 +22,9 @@ def test_from_a_saved_model_to_two_tflite_files(ran, tmp_path):
         "alpha.csv", "base.tflite", "folded.keras", "folded.tflite"]
     assert "alpha/mean" in (tmp_path / "out" / "alpha.csv").read_text()
     assert "depth" in said and "folded ÷ base" in said
+    assert "scale: preprocessing (the network is to be trained further)" in said
+    folded = keras.models.load_model(tmp_path / "out" / "folded.keras")
+    assert not any(isinstance(layer, layers.Rescaling) for layer in folded.layers)
 
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
