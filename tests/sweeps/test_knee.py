@@ -87,7 +87,7 @@ def test_how_it_was_determined_names_the_numbers():
 @pytest.mark.parametrize("depths", [[], [5], [3, 4, 5], [3, 3, 3, 4, 4, 5], [3, 4, 5, 6]])
 def test_too_few_trials_name_no_knee(depths):
     knee = find_knee(depths, [0.5] * len(depths))
-    assert knee.depth is None and "at least 5 of 4" in knee.why_not
+    assert knee.depth is None and "at least 5 trials, of at least 4 depths" in knee.why_not
 
 
 def test_unusable_numbers_are_refused():
