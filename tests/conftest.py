@@ -20,6 +20,18 @@ settings.load_profile("tfold")
 COSTLY_FIXTURES = ("cli", "demo", "measure")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--every", action="store_true", help="also tests that differ from others in size alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked `size`, so that `make test` stays short; `make test ARGS=--every` runs it too."""
+    if not config.getoption("--every"):
+        left_out = [item for item in items if item.get_closest_marker("size")]
+        items[:] = [item for item in items if not item.get_closest_marker("size")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Folders with costly fixtures whole, and first; all else test by test, to whoever is free.

@@ -171,7 +171,7 @@ def test_bad_words_are_refused_before_anything_is_made(words, inputs, here, tmp_
     here("sweep", tmp_path / "none.keras", "--data", "cifar10", "-o", folder).refused("none.keras")
     here(*words(inputs)).refused("a folder of its own")
     monkeypatch.setitem(sys.modules, "optuna", None)
-    here(*words(folder)).refused("no optuna", "pip install 'tfold[sweep]'")
+    here(*words(folder)).refused("no optuna", "pip install optuna")
     assert not folder.exists() or not (folder / "sweep.db").exists()
 
 

@@ -193,5 +193,5 @@ def test_passwords_are_hidden():
 
 def test_without_optuna(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(TfoldError, match=r"Received: no optuna\. Install it: pip install 'tfold\[sweep\]'"):
+    with pytest.raises(TfoldError, match=r"Received: no optuna\. Install it: pip install optuna"):
         store.import_optuna()
