@@ -1,4 +1,5 @@
-# make demo: the main job on bundled real data.  make test: the tests (ARGS=--every: networks of more sizes).  Each sets up .venv by itself.
+# make demo: the main job on bundled real data.  make test: the tests (ARGS=--every: of networks of more sizes, too).
+# Each sets up .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 METADATA := setup.cfg setup.py pyproject.toml

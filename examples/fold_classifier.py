@@ -47,7 +47,7 @@ def main():
         tfold.callbacks.AlphaLogger(),
         keras.callbacks.CSVLogger(arguments.output / "alpha.csv"),
     ])
-    result = tfold.fold(f_alpha, preprocessing="keep")  # without it the first layer would take far too long steps
+    result = tfold.fold(f_alpha, preprocessing="keep")  # folded now, it would make the first steps far too long
     print(result.report)
     print(f"accuracy on the validation images before it is trained on: {measure(result.model, data)[0]:.2%}")
     # The folded network has no batch norm to absorb large steps.

@@ -34,9 +34,9 @@ def choose(trials, knee=None, most=MOST):
         if held is None or trial["score"] > held["score"]:
             best[trial["depth"]] = trial
     chosen = [best[depth] for depth in sorted(best)]
-    best_of_all = pareto_front([each["depth"] for each in chosen], [each["score"] for each in chosen])
+    unbeaten = pareto_front([each["depth"] for each in chosen], [each["score"] for each in chosen])
     # Of a long front the shallow end falls far below the knee: what lies near the base's accuracy is wanted.
-    order = sorted(range(len(chosen)), key=lambda i: (chosen[i]["depth"] != knee, i not in best_of_all,
+    order = sorted(range(len(chosen)), key=lambda i: (chosen[i]["depth"] != knee, i not in unbeaten,
                                                       -chosen[i]["score"]))
     return [chosen[i] for i in sorted(order[:most])]
 
