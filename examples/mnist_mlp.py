@@ -153,13 +153,16 @@ def picture(rows, found, path):
     axes = figure.subplots()
     colours = matplotlib.colormaps["viridis"].resampled(len(starts)).colors
     for offset, (start, colour) in enumerate(zip(starts, colours, strict=True)):
-        points = [(row["depth"], row["test"]) for row in rows if row["start"] == start and row["strength"] is not None]
-        bases = [(row["depth"], row["test"]) for row in rows if row["start"] == start and row["strength"] is None]
+        mine = [row for row in rows if row["start"] == start]
         shift = 0.5 * (offset / max(1, len(starts) - 1) - 0.5)  # side by side, for they lie on whole numbers
-        axes.plot([d + shift for d, _ in points], [100 * a for _, a in points], "o", color=colour, markersize=4,
-                  alpha=0.8, label=f"from depth {start}")
-        axes.plot([d + shift for d, _ in bases], [100 * a for _, a in bases], "o", color=colour, markersize=7,
-                  fillstyle="none")
+
+        def plot(chosen, shift=shift, colour=colour, **style):
+            axes.plot([row["depth"] + shift for row in chosen], [100 * row["test"] for row in chosen], "o",
+                      color=colour, **style)
+
+        plot([row for row in mine if row["strength"] is not None], markersize=4, alpha=0.8,
+             label=f"from depth {start}")
+        plot([row for row in mine if row["strength"] is None], markersize=7, fillstyle="none")
     if found["depth"]:
         axes.axvline(found["depth"], color="grey", linestyle="--", linewidth=1)
         axes.annotate(f"EDNL {found['depth']}", (found["depth"], axes.get_ylim()[0]), (5, 5),

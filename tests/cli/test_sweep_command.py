@@ -70,7 +70,8 @@ def test_one_document_on_stdout(swept, inputs):
         assert trial["state"] == "complete" and trial["epochs"] == 4 and trial["attempts"] == 1
         assert set(trial["alphas"]) == {"a_alpha", "b_alpha"} and Path(trial["folded"]).is_file()
     assert document["trials"][0]["depth"] >= document["trials"][1]["depth"]
-    assert document["knee"]["depth"] is None and "at least 5 trials, of at least 4 depths" in document["knee"]["why_not"]
+    knee = document["knee"]
+    assert knee["depth"] is None and "at least 5 trials, of at least 4 depths" in knee["why_not"]
     told = json.loads((folder / "sweep.json").read_text())
     assert told == {name: value for name, value in document.items() if name != "files"}
 

@@ -1,7 +1,7 @@
 """capture → build gives every network of keras.applications back: same outputs, same weights, same layer names.
 
-Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels. Of families
-with many sizes the smallest and a deep one are tested, the others by `make test ARGS=--every`.
+Each stands at the smallest input that it takes. Whatever Keras adds is taken up by itself, at 32 × 32 pixels. Of
+families with many sizes the smallest and a deep one are tested, the others by `make test ARGS=--every`.
 """
 import inspect
 import zlib

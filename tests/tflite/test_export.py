@@ -10,6 +10,7 @@ from keras import layers
 import tfold
 from tfold.measure import run_tflite
 from tfold.tflite import convert
+from tfold.tflite.parity import compared
 
 
 def network():
@@ -25,6 +26,21 @@ def several():
     y = layers.Dense(5, activation="relu")(layers.Concatenate()([inputs["left"], inputs["right"]]))
     outputs = {"wide": layers.Dense(6)(y), "mid": y, "narrow": layers.Dense(2)(y)}
     return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("factor, says", [(1, False), (1000, True)])
+def test_a_softmax_that_is_certain_hides_differences(factor, says, tmp_path):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(5, name="logits"), layers.Softmax(name="classes")])
+    logits = model.get_layer("logits")
+    logits.set_weights([factor * each for each in logits.get_weights()])
+    warnings = tfold.export(model, tmp_path / "m.tflite").warnings
+    assert [each.startswith("Output classes is a softmax that is certain") for each in warnings] == [True] * says
+
+
+def test_large_numbers_are_no_softmax():
+    large = np.full((2, 3), 5.0)
+    assert not compared("logits", large, large).certain
+    assert not compared("one", np.ones((2, 1)), np.ones((2, 1))).certain  # the only class
 
 
 def list_outputs():

@@ -17,6 +17,7 @@ from tfold.tflite.contents import read
 from tfold.tflite.trace import input_names, output_names
 
 CHUNK = 32
+CERTAIN = 0.999  # a softmax whose largest number is above it hardly moves, whatever the logits behind it do
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class OutputParity:
             one place.
         step: what lies between two neighbouring numbers of a quantised output, 0 for floats: no error below it can be
             helped. (The softmax of an int8 file has steps of 1/256, whatever its numbers are.)
+        certain: whether it is a softmax that puts all but a thousandth on one class, for every sample.
     """
 
     name: str
@@ -41,16 +43,20 @@ class OutputParity:
     decibels: float | None
     top1: float | None
     step: float = 0.0
+    certain: bool = False
 
     def passes(self, tolerance):
         return self.relative <= tolerance or self.largest <= self.step
 
     @property
     def warning(self):
-        """A sentence where an output's numbers are too small for its steps, or ""."""
+        """A sentence where an output's numbers are too small for its steps, or tell little; or ""."""
         if self.largest < self.relative * self.step:  # the largest number is below one step
             return (f"Output {self.name} has steps of {self.step:.1e}, and no number as large as that: the file cannot "
                     "tell its numbers apart. Leave the softmax out of the network.")
+        if self.certain:
+            return (f"Output {self.name} is a softmax that is certain of a class (above {CERTAIN:.1%}) for every "
+                    "sample: it would hardly move if the logits behind it were wrong. Compare on inputs from its data.")
         return ""
 
     def __str__(self):
@@ -162,7 +168,11 @@ def compared(name, expected, received, step=0.0):
     if expected.ndim > 1 and expected.shape[-1] > 1:
         top1 = float((expected.argmax(-1) == received.argmax(-1)).mean())
     return OutputParity(name, largest, float(np.abs(error).mean()), largest / (scale or 1.0), decibels, top1,
-                        step)
+                        step, top1 is not None and _is_certain(expected))
+
+
+def _is_certain(y):
+    return bool(y.size and y.min() >= 0 and y.max(-1).min() > CERTAIN and np.allclose(y.sum(-1), 1, atol=1e-3))
 
 
 def keras_outputs(model, inputs):
