@@ -44,8 +44,9 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the latency measurement")
     parser.add_argument("--runtime", default="all", help="litert, tflite-runtime or all that are installed")
     parser.add_argument("--rounds", type=int, default=20, help="blocks of inferences of each network")
-    arguments = common.parse(parser, width=0.1, limit=256, weight_decay=0.0, epochs=1, alpha_epochs=1, post_epochs=0,
-                             threads=[1], strengths=[100.0], rounds=6)
+    arguments = common.parse(  # a penalty so steep that blocks go within the few steps of --quick
+        parser, width=0.1, limit=256, weight_decay=0.0, epochs=1, alpha_epochs=1, alpha_rate=0.1, post_epochs=0,
+        threads=[1], strengths=[1e5], rounds=6)
     plans = [plan(arguments, seed) for seed in range(arguments.seeds)]
     check_bench(arguments.runtime, arguments.threads, arguments.rounds)
     prepare(arguments.output)

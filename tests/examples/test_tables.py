@@ -84,6 +84,7 @@ def test_mobilenetv2(images, ran, tmp_path):
     ran("mobilenetv2_cifar10", "--quick", "--data", images / "cifar.npz", "-o", "out", "--runtime", "litert")
     base, folded = results(tmp_path / "out")["rows"]
     assert base["depth"] == 36 and len(folded["alphas"]) == 17
+    assert folded["blocks"] and folded["layers"] < base["layers"] and folded["macs"] < base["macs"]
     [ratio] = folded["ratios"].values()
     assert ratio[1] <= ratio[0] <= ratio[2]
 
