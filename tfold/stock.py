@@ -1,4 +1,4 @@
-"""Which class of Keras' own a layer stands in for in training (`tfold.training`). Imports nothing: it is asked early."""
+"""Which class of Keras' own a layer stands in for in training (`tfold.training`). Imports nothing: asked early."""
 
 
 def stock_class(layer):
