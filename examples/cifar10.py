@@ -12,8 +12,8 @@ then, from the same α, post-folding in each way of `--post`:
     merged               as the authors do: everything is merged first, across zero padding too, and trained then
     merged+distill
 
-and, to compare with, `--post base`: the base network trained on for as long as α- and post-training together, with the
-learning rates of these.
+and, to compare with, `--post base`: the base network trained on for as many epochs as α- and post-training have
+together, in one go, at the learning rate of post-folding.
 
 (Layer Folding, arXiv 2106.09309, table 1.)
 """
@@ -127,13 +127,13 @@ def network(name, data):
 
 def trained_on(base, data, training, folder, name):
     """The base network with as many epochs more as the folded one had: what training longer alone brings."""
-    from tfold.recipe.fitting import checkpoint_path, fit
+    from tfold.recipe.fitting import fit
     from tfold.recipe.identity import digest
     from tfold.recipe.precision import in_precision
     from tfold.training.restructure import in_fewer_sweeps
 
     model = in_fewer_sweeps(in_precision(base, training.precision))
-    history = fit(model, data, training, checkpoint_path(folder, "trained_on"), {"base": digest(base)}, say,
+    history = fit(model, data, training, folder, "trained_on", {"base": digest(base)}, say,
                   f"{name}, trained on")
     return {**base_row(name, training.seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
 

@@ -208,6 +208,14 @@ def draw_alphas(outcome, path, name):
     alphas_picture.draw(history, path, title)
 
 
+def exported(model, path):
+    """Export a model unless an earlier run has: a record goes on with the very files it was begun with."""
+    import tfold
+
+    if not path.exists():
+        tfold.export(model, path)
+
+
 def ratios(base, folded, runtime, threads, **options):
     """folded ÷ base of each runtime and number of threads, with its 95 % interval; `options` of `tfold.bench`."""
     import tfold

@@ -17,6 +17,7 @@ from common import (
     check_bench,
     data_of,
     draw_alphas,
+    exported,
     folded_row,
     prepare,
     ratios,
@@ -51,7 +52,6 @@ def main():
     check_bench(arguments.runtime, arguments.threads, arguments.rounds)
     prepare(arguments.output)
 
-    import tfold
     from tfold.recipe.base import train_base
     from tfold.recipe.layer_folding import layer_folding
     from tfold.zoo import MobileNetV2
@@ -67,7 +67,7 @@ def main():
                                 classifier_activation=None), data, training, folder, say)
         rows.append(base_row(name, seed, base, data, history))
         say(f"base: {rows[-1]['test']:.2%} on the test images")
-        tfold.export(base, folder / "base.tflite", force=True)
+        exported(base, folder / "base.tflite")
         blocks = inverted_residual_activations(base)
         chosen = {"only": tuple(sum(blocks, [])), "tie": tuple(tuple(block) for block in blocks if len(block) > 1)}
         for recipe in (replace(recipe, **chosen) for recipe in recipes):
@@ -75,11 +75,12 @@ def main():
             part = folder / f"strength{strength:g}"
             outcome = layer_folding(base, data, recipe, part, say)
             draw_alphas(outcome, arguments.output / f"{name}-{seed}-{strength:g}-alphas.png", name)
-            tfold.export(outcome.folded, part / "folded.tflite", force=True)
+            exported(outcome.folded, part / "folded.tflite")
             gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
             rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome), "blocks": gone,
                          "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments.runtime,
-                                          arguments.threads, blocks=arguments.rounds)})
+                                          arguments.threads, blocks=arguments.rounds,
+                                          record=part / f"latency-{arguments.rounds}.jsonl")})
             say(f"blocks {gone} folded")
     write_results(arguments.output, arguments, rows, {**COLUMNS, **LATENCY}, summary=summary(rows))
     print(summary_text(rows))

@@ -10,9 +10,9 @@ go, each block becomes one 3×3 convolution, exactly, and both networks are expo
 runtime with each number of threads. The authors measured on a desktop GPU.
 
 The authors do not say which blocks of EfficientNet-lite they folded. Here each block whose merged layer takes fewer
-multiply-accumulates than its three is folded alone and measured; then the best two, the best three, … together, since
-times do not add up. The fastest of these sets is taken, if it saves time for sure (95 % interval below 1), and measured
-afresh: the fastest of many has been lucky, too.
+multiply-accumulates than its three is folded alone and measured, on LiteRT with one thread; then the best two, the best
+three, … together, since times do not add up. The fastest of these sets is taken, if it saves time for sure (95 %
+interval below 1), and measured afresh: the fastest of many has been lucky, too.
 
 A file's path says what it holds (network, image size, blocks), and the raw latencies lie beside it (.jsonl), so the
 same command goes on where it was cut off:
@@ -25,7 +25,7 @@ import argparse
 from pathlib import Path
 
 import common
-from common import at_least, check_bench, prepare, ratios, ratios_text, run, say, write_results
+from common import at_least, check_bench, exported, prepare, ratios, ratios_text, run, say, write_results
 
 # network → blocks (inverted residuals, from 0), the authors' change of latency (GPU) and of FLOPs
 PAPER = {
@@ -35,6 +35,7 @@ PAPER = {
     "efficientnet-lite0": (None, "−15 %", "−3 %"),
     "efficientnet-lite1": (None, "−13 %", "0 %"),
 }
+SEARCH = "litert", [1]  # runtime and numbers of threads that sets of blocks are tried with
 
 
 def main():
@@ -50,6 +51,8 @@ def main():
     parser.add_argument("-o", "--output", type=Path, default=Path("table2"), help="folder of the files and results")
     arguments = common.parse(parser, networks=["mobilenetv2-0.75"], size=64, threads=[1], rounds=6, runtime="litert")
     check_bench(arguments.runtime, arguments.threads, arguments.rounds)
+    if not arguments.blocks and any(PAPER[name][0] is None for name in arguments.networks):
+        check_bench(*SEARCH, arguments.rounds)
 
     import tfold
 
@@ -135,7 +138,7 @@ def try_sets(base, folder, rounds):
     tried, before = {}, macs(tfold.fold_batch_norm(base).model)
 
     def measure(blocks, folded):
-        [ratio] = against_base(folded, folder, blocks, "litert", [1], rounds, ".choice.jsonl").values()
+        [ratio] = against_base(folded, folder, blocks, *SEARCH, rounds, ".choice.jsonl").values()
         say(f"    {named(blocks)}: {ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]")
         tried[blocks] = ratio
 
@@ -175,14 +178,6 @@ def against_base(folded, folder, blocks, runtime, threads, rounds, record=".json
     path = folder / f"folded-{'-'.join(map(str, blocks))}.tflite"
     exported(folded, path)
     return ratios(folder / "base.tflite", path, runtime, threads, blocks=rounds, record=path.with_suffix(record))
-
-
-def exported(model, path):
-    """Export a model unless an earlier run has: a record goes on with the very files it was begun with."""
-    import tfold
-
-    if not path.exists():
-        tfold.export(model, path)
 
 
 def macs(model):

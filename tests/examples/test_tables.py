@@ -87,6 +87,7 @@ def test_mobilenetv2(images, ran, tmp_path):
     assert folded["blocks"] and folded["layers"] < base["layers"] and folded["macs"] < base["macs"]
     [ratio] = folded["ratios"].values()
     assert ratio[1] <= ratio[0] <= ratio[2]
+    assert (tmp_path / "out/mobilenetv2-0.1-0/strength100000/latency-6.jsonl").is_file()  # the next call reads it
 
 
 def test_table2(ran, tmp_path):

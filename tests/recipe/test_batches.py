@@ -1,4 +1,4 @@
-"""The images of an epoch depend on seed and epoch alone."""
+"""The images of an epoch depend on seed, phase and epoch alone."""
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +21,11 @@ def test_an_epoch_is_the_same_whatever_came_before(data, augment):
         assert np.array_equal(x, u) and np.array_equal(y, v)
 
 
-def test_seeds_and_epochs_differ(data):
-    labels = {tuple(np.concatenate([y for _, y in epoch(Batches(data, 32, seed=seed), number)]))
-              for seed in (0, 1) for number in (0, 1)}
-    assert len(labels) == 4
+@pytest.mark.parametrize("augment", ["none", "shift"])
+def test_seeds_phases_and_epochs_differ(data, augment):
+    seen = {b"".join(x.tobytes() for x, _ in epoch(Batches(data, 32, augment, seed, phase=phase), number))
+            for seed in (0, 1) for phase in ("alpha", "post") for number in (0, 1)}
+    assert len(seen) == 8
 
 
 def test_without_changes_every_image_comes_once(data):

@@ -5,7 +5,7 @@ import keras
 
 from tfold.files import held
 from tfold.loading import load_model, save_model
-from tfold.recipe.fitting import checkpoint_path, fit
+from tfold.recipe.fitting import fit
 from tfold.recipe.identity import check_fits, digest, structure
 from tfold.recipe.precision import in_precision
 from tfold.training.restructure import in_fewer_sweeps, restore_batch_norm
@@ -36,7 +36,7 @@ def train_base(build, data, training, folder, say, on_epoch=None):
     model = in_fewer_sweeps(in_precision(network, training.precision))
     about = {"network": structure(network), "data": data.digest}
     with held(folder):
-        history = fit(model, data, training, checkpoint_path(folder, "base"), about, say, network.name,
+        history = fit(model, data, training, folder, "base", about, say, network.name,
                       on_epoch=on_epoch)
         base = in_precision(restore_batch_norm(model), "float32")
         # The file stays as it is where it holds this network: its digest is what later runs go by.

@@ -1,7 +1,10 @@
-"""Training images in an order, and with changes, that depend on the seed and the epoch alone.
+"""Training images in an order, and with changes, that depend on the seed, the phase and the epoch alone.
 
-So a training that goes on after a kill sees in its 8th epoch just what it would have seen without it.
+So a training that goes on after a kill sees in its 8th epoch just what it would have seen without it; and one that
+takes up a trained network does not show it the very images, shifted and mirrored alike, that it knows.
 """
+import zlib
+
 import keras
 import numpy as np
 
@@ -20,6 +23,7 @@ class Batches(keras.utils.PyDataset):
             "shift+flip": also mirrored left to right every other time (He et al., arXiv 1512.03385, sec. 4.2).
         seed: of the order and the changes.
         pixels: of the shift.
+        phase: a word for the training: phases of one seed have other orders and changes.
 
     Example:
 
@@ -27,7 +31,7 @@ class Batches(keras.utils.PyDataset):
     >>> model.fit(batches.for_fit(), shuffle=False, epochs=3, callbacks=[batches.follow()])
     """
 
-    def __init__(self, data, batch=128, augment="none", seed=0, pixels=4):
+    def __init__(self, data, batch=128, augment="none", seed=0, pixels=4, phase=""):
         super().__init__()
         if augment not in AUGMENT:
             raise BadInputError(
@@ -41,7 +45,8 @@ class Batches(keras.utils.PyDataset):
             )
         if not isinstance(batch, int) or batch < 1:
             raise BadInputError(f"batch counts images, from 1 on. Received: batch={batch!r}. The papers use 128.")
-        self.data, self.augment, self.seed, self.pixels = data, augment, seed, pixels
+        self.data, self.augment, self.pixels = data, augment, pixels
+        self.seed = seed, zlib.crc32(phase.encode())
         self.batch = min(batch, len(data.x_train))
         self.epoch = None
         self.enter(0)
@@ -53,14 +58,14 @@ class Batches(keras.utils.PyDataset):
         chosen = self.order[index * self.batch : (index + 1) * self.batch]
         images = self.data.x_train[chosen]
         if self.augment != "none":
-            images = self._changed(images, np.random.default_rng((self.seed, self.epoch, 1 + index)))
+            images = self._changed(images, np.random.default_rng((*self.seed, self.epoch, 1 + index)))
         return self.data.inputs(images), self.data.y_train[chosen]
 
     def enter(self, epoch):
         """Take the order of an epoch, counted from 0."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.order = np.random.default_rng((self.seed, epoch, 0)).permutation(len(self.data.x_train))
+            self.order = np.random.default_rng((*self.seed, epoch, 0)).permutation(len(self.data.x_train))
 
     def follow(self):
         """The callback that `fit` needs beside the batches: it tells them the epoch."""

@@ -12,14 +12,15 @@ from tfold.recipe.scores import classification_loss
 EVALUATED_AT_ONCE = 500
 
 
-def fit(model, data, training, path, about, say, title, callbacks=(), on_epoch=None):
+def fit(model, data, training, folder, phase, about, say, title, callbacks=(), on_epoch=None):
     """Train a model, or go on with it where it was cut off.
 
     Args:
         model: an uncompiled classifier; it is trained.
         data: a `Data`.
         training: a `Training`.
-        path: of the checkpoint, which stays: a training that is done returns at once.
+        folder, phase: of the checkpoint, which stays: a training that is done returns at once. Phases of one seed see
+            the images in other orders, and changed otherwise.
         about: what else the training depends on, in the checkpoint's settings.
         say: called with a line after each epoch.
         title: of these lines.
@@ -33,9 +34,9 @@ def fit(model, data, training, path, about, say, title, callbacks=(), on_epoch=N
     Raises:
         TfoldError: the loss is no number any more.
     """
-    batches = Batches(data, training.batch, training.augment, training.seed)
+    batches = Batches(data, training.batch, training.augment, training.seed, phase=phase)
     model.compile(_optimizer(training, len(batches)), classification_loss(model), metrics=["accuracy"])
-    checkpoint = Checkpoint(path, {**training.to_json(), **about})
+    checkpoint = Checkpoint(Path(folder) / f"{phase}.checkpoint.npz", {**training.to_json(), **about})
     done = checkpoint.restore(model)
     if done >= training.epochs:
         return checkpoint.history
@@ -110,8 +111,3 @@ class _Asked(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.on_epoch is not None:
             self.on_epoch(epoch, dict(logs or {}))
-
-
-def checkpoint_path(folder, phase):
-    """Where the checkpoint of a phase lies."""
-    return Path(folder) / f"{phase}.checkpoint.npz"

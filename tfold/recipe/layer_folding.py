@@ -24,7 +24,7 @@ from tfold.loading import load_model, save_model
 from tfold.passes.figures import figures
 from tfold.reasons import PREPROCESSING
 from tfold.recipe.distillation import distill
-from tfold.recipe.fitting import accuracy, checkpoint_path, fit
+from tfold.recipe.fitting import accuracy, fit
 from tfold.recipe.identity import check_fits, check_same, digest
 from tfold.recipe.precision import in_precision
 from tfold.recipe.settings import Recipe
@@ -113,7 +113,7 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
     alpha_about = {"base": about["base"], "data": about["data"], **{name: getattr(recipe, name) for name in
                                ("strength", "p", "warmup", "ramp", "skip", "only", "tie", "padding")}}
     alpha_history = fit(
-        f_alpha, data, recipe.alpha_training(), checkpoint_path(prefolded_in, "alpha"), alpha_about, say,
+        f_alpha, data, recipe.alpha_training(), prefolded_in, "alpha", alpha_about, say,
         f"pre-folding, λ_c {recipe.strength:g}", [AlphaSchedule(recipe.strength, recipe.warmup, recipe.ramp), logger],
         ask("alpha"))
     learned = alphas(f_alpha)
@@ -131,9 +131,8 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
         model = in_fewer_sweeps(in_precision(model, recipe.precision))
         trained = distill(model, base if teacher is None else teacher, recipe.distill, recipe.temperature) \
             if recipe.distill else model
-        history = fit(trained, data, recipe.post_training(), checkpoint_path(folder, "post"),
-                      settings, say, f"post-folding, λ_c {recipe.strength:g}",
-                      on_epoch=ask("post"))
+        history = fit(trained, data, recipe.post_training(), folder, "post", settings, say,
+                      f"post-folding, λ_c {recipe.strength:g}", on_epoch=ask("post"))
         return in_precision(model, "float32"), history
 
     settled = settle(f_alpha, recipe.threshold)
