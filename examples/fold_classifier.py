@@ -13,14 +13,8 @@ import argparse
 from pathlib import Path
 
 import common
-import keras
 
 import tfold
-from tfold.loading import load_model
-from tfold.recipe.data import load_data
-from tfold.recipe.identity import check_fits
-from tfold.recipe.layer_folding import measure
-from tfold.recipe.scores import classification_loss
 
 
 def main():
@@ -36,6 +30,14 @@ def main():
     parser.add_argument("--tie", nargs="+", action="append", default=[], metavar="NAME",
                         help="activations that share one α; once for each inverted residual")
     arguments = parser.parse_args()
+    common.import_keras()  # without what TensorFlow greets with
+    import keras
+
+    from tfold.loading import load_model
+    from tfold.recipe.data import load_data
+    from tfold.recipe.identity import check_fits
+    from tfold.recipe.layer_folding import measure
+
     base = load_model(arguments.model)
     data = load_data(arguments.data, arguments.scale, size=base.input_shape[1:])
     check_fits(base, data)
@@ -64,6 +66,10 @@ def main():
 
 
 def train(model, data, epochs, rate, callbacks=()):
+    import keras
+
+    from tfold.recipe.scores import classification_loss
+
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), classification_loss(model), metrics=["accuracy"])
     model.fit(
         data.inputs(data.x_train), data.y_train, batch_size=128, epochs=epochs, verbose=2, callbacks=list(callbacks),
