@@ -6,7 +6,7 @@
 
 Each network (256 channels, ReLU) is trained, then folded with each λ_c and seed: α is trained, the activations with
 α > 0.9 go, what is left is trained further, and linear layers in a row become one: for fully connected layers exactly,
-so accuracy before and after the merge is the same, and the results say by how much the outputs differ at most.
+so accuracy before and after the merge is the same, and the results say by how much it differs at most.
 
 The knee of accuracy over the depth that is left, for each starting depth by itself, is the claim that is tested:
 networks of any depth share it. Knees go by the validation images; the test images, in the table and the picture, only

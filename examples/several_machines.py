@@ -96,8 +96,12 @@ def train(arguments, x, y):
     # Every process runs every callback: to make or assign a variable is a step that all take together.
     history = f_alpha.fit(data, epochs=arguments.epochs, shuffle=False, verbose=0 if me else 2, callbacks=[
         tfold.callbacks.AlphaSchedule(arguments.strength, warmup=arguments.warmup),
-        tfold.callbacks.AlphaLogger(per_layer=True),
+        tfold.callbacks.AlphaLogger(per_layer=True), keras.callbacks.TerminateOnNaN(),
     ]).history
+    if not np.isfinite(history["loss"][-1]):  # everywhere alike, so every process ends
+        raise tfold.TfoldError(
+            f"A loss stays a number. Received: {history['loss'][-1]} in epoch {len(history['loss'])}: the training has "
+            "diverged, and nothing was written. Take a lower --rate.")
     # From here on each is alone again: Keras makes a variable to save a model, and would wait for all to do so.
     keras.distribution.set_distribution(None)
 

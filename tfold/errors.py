@@ -14,6 +14,10 @@ class ParityError(TfoldError):
     """Two networks that must agree do not."""
 
 
+class DivergedError(TfoldError):
+    """A training's loss is no number any more."""
+
+
 def one_line(error):
     """Another library's error as one sentence that fits into ours."""
     return " ".join(_COLOURS.sub("", str(error)).split())[:300].rstrip(".") + "."

@@ -22,9 +22,20 @@ def test_from_a_saved_model_to_two_tflite_files(ran, tmp_path):
         "alpha.csv", "base.tflite", "folded.keras", "folded.tflite"]
     assert "alpha/mean" in (tmp_path / "out" / "alpha.csv").read_text()
     assert "depth" in said and "folded ÷ base" in said
+    assert said.startswith("the base network's accuracy on the validation images: ")
     assert "scale: preprocessing (the network is to be trained further)" in said
     folded = keras.models.load_model(tmp_path / "out" / "folded.keras")
     assert not any(isinstance(layer, layers.Rescaling) for layer in folded.layers)
+
+
+def test_a_model_with_code_is_loaded_where_it_is_allowed(called, tmp_path):
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Lambda(lambda x: 2 * x), keras.layers.Dense(3)])
+    model.save(tmp_path / "base.keras")
+    x, y = np.zeros((6, 5), "float32"), np.arange(6) % 3
+    np.savez(tmp_path / "other.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert "--allow-unsafe" in called("fold_classifier", "base.keras", "other.npz", "-o", "out")[1]
+    _, sentence = called("fold_classifier", "base.keras", "other.npz", "-o", "out", "--allow-unsafe")
+    assert "Images have the shape that the network takes" in sentence  # so it was loaded
 
 
 @pytest.mark.parametrize("activation", [None, "softmax"])

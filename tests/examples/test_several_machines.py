@@ -98,6 +98,14 @@ def test_two_processes_learn_what_one_learns(start, given):
     assert float(rows[0]["alpha/strength"]) == 0 and float(rows[1]["alpha/strength"]) == 0.25
 
 
+@needs_jax
+def test_a_training_that_diverges_writes_nothing(start, given):
+    process = start("--rate", "1e30", "--epochs", "2", "-o", "diverged")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "the training has diverged, and nothing was written" in said
+    assert not list((given / "diverged").iterdir())
+
+
 def test_what_has_to_be_the_same_on_every_machine(example):
     script = example("several_machines")
     arguments = script.parser().parse_args(["resnet20", "data.npz", "--scale=0,1"])

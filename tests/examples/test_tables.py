@@ -103,6 +103,25 @@ def test_table2(ran, tmp_path):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_sets_of_blocks_are_measured_and_kept(example, tmp_path):
+    import keras
+
+    import tfold
+    from tfold.zoo.mobilenet_v2 import _block
+
+    x = image = keras.Input((8, 8, 8))
+    for prefix, expansion in (("expanded_conv_", 1), ("block_1_", 6), ("block_2_", 6)):
+        x = _block(x, 8, 1, expansion, prefix)
+    base = keras.Model(image, x)
+    table2 = example("table2_latency")
+    table2.exported(tfold.fold_batch_norm(base).model, tmp_path / "base.tflite")
+    tried = table2.try_sets(base, tmp_path, rounds=6)
+    assert list(tried) == [(1,), (2,), (1, 2)] and all(low <= ratio <= high for ratio, low, high in tried.values())
+    assert {path.name for path in tmp_path.glob("*.choice.jsonl")} == {
+        "folded-1.choice.jsonl", "folded-2.choice.jsonl", "folded-1-2.choice.jsonl"}
+    assert table2.try_sets(base, tmp_path, rounds=6) == tried  # read from the records
+
+
 def test_sets_of_blocks_are_tried_from_the_best_on(example):
     table2 = example("table2_latency")
     tried = {(1,): [0.98, 0.97, 0.99], (2,): [1.02, 1.01, 1.03], (7,): [0.99, 0.98, 1.0]}

@@ -115,6 +115,22 @@ def test_a_folder_of_classes_is_divided(tmp_path):
     assert len(data.x_train) + len(data.x_validation) == 12 and len(data.x_test) == 3 and data.classes == 3
 
 
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_limit_reads_only_what_it_leaves(parts, tmp_path, monkeypatch):
+    from tfold.tflite import image_folder
+
+    for part, count in (("train", 40), ("test", 15)) if parts else (("", 50),):
+        write_images(tmp_path / part, ["a", "b", "c"], count)
+    read, decode = [], image_folder._decoded
+    monkeypatch.setattr(image_folder, "_decoded", lambda tf, path, channels: read.append(path) or decode(
+        tf, path, channels))
+    data = load_data(tmp_path, size=(4, 4, 3), limit=10, validation=0.2)
+    assert (len(data.x_train), len(data.x_validation), len(data.x_test), data.classes) == (10, 2, 2, 3)
+    assert len(read) < 30
+    one = load_data(tmp_path, size=(4, 4, 3), limit=1)
+    assert (len(one.x_train), len(one.x_validation), len(one.x_test), one.classes) == (1, 1, 1, 3)
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path):
     write_images(tmp_path / "train", ["cats", "dogs"])
     write_images(tmp_path / "test", ["cats", "cows"])

@@ -170,6 +170,23 @@ def test_merged_first_and_trained_then_with_the_base_as_its_teacher(base, data, 
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in outcome.folded.layers)
 
 
+def test_layers_that_need_leave_to_be_loaded(data, tmp_path):
+    """Nothing is lost after the training: the network is in memory, and who calls again says how to load it."""
+    def build():
+        image = keras.Input((6, 6, 1))
+        x = keras.layers.Dense(4, activation="relu", name="hidden")(keras.layers.Flatten()(image))
+        return keras.Model(image, keras.layers.Dense(3)(keras.layers.Lambda(lambda x: 2 * x, name="twice")(x)))
+
+    for _ in range(2):
+        base, _ = train_base(build, data, Training(1, 0.1, 32), tmp_path, quiet)
+    recipe = replace(RECIPE, alpha_epochs=1, post_epochs=0)
+    first = layer_folding(base, data, recipe, tmp_path / "run", quiet)
+    with pytest.raises(BadInputError, match="allow"):
+        layer_folding(base, data, recipe, tmp_path / "run", quiet)
+    again = layer_folding(base, data, recipe, tmp_path / "run", quiet, loading={"allow_unsafe": True})
+    assert again.accuracy == first.accuracy and same(again.folded, first.folded)
+
+
 def test_a_folded_network_keeps_its_preprocessing_while_it_is_trained(base, blobs, tmp_path):
     pixels = keras.Input((6, 6, 1))
     scaled = keras.Model(pixels, base(keras.layers.Rescaling(1 / 127.5, -1, name="scale")(pixels)), name="scaled")

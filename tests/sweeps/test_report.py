@@ -1,8 +1,9 @@
 """What a sweep tells: its warnings, what is kept of earlier measurements, and what stays when measuring fails."""
 import pytest
 
-from tfold.errors import TfoldError
+from tfold.errors import BadInputError
 from tfold.sweeps import latency, results
+from tfold.sweeps.knee import find_knee
 from tfold.sweeps.plan import name_of
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.study import report, run_trials
@@ -17,9 +18,10 @@ def test_what_cannot_be_measured_takes_nothing_of_the_rest(plan, stand_in, tmp_p
     for name in (name_of(*pair) for pair in plan().trials()):
         (folder / "trials" / name).mkdir()
         (folder / "trials" / name / "folded.keras").write_bytes(name.encode())
-    with pytest.raises(TfoldError):
-        report(plan(), folder, say=lambda line: None)
+    [warning] = report(plan(), folder, say=lambda line: None)["warnings"]
+    assert warning.startswith("Latency was not measured. ") and "base.keras" in warning and "--runtime" in warning
     document = results.read(folder)
+    assert document["warnings"] == [warning]
     assert document["counts"] == {"complete": 3} and document["latency"] is None
     assert (folder / "sweep.csv").exists() and (folder / "accuracy-depth.png").exists()
 
@@ -39,10 +41,40 @@ def test_what_was_measured_is_kept_as_long_as_it_is_of_these_networks(plan, stan
     for how in ({"runtime": "none"}, {"runtime": "litert", "blocks": 20}):
         assert report(plan((0.1,)), folder, **how)["trials"][0]["latency"] == row
     for how in ({"blocks": 21}, {"runtime": "tflite-runtime"}):
-        with pytest.raises(TfoldError):  # it would have to be measured anew, which these files cannot be
-            report(plan((0.1,)), folder, say=lambda line: None, **how)
+        again = report(plan((0.1,)), folder, say=lambda line: None, **how)
+        assert "not measured" in again["warnings"][0]  # it would have to be measured anew, which these files cannot be
     network.write_bytes(b"folded anew")
     assert report(plan((0.1,)), folder, runtime="none")["latency"] is None
+
+
+def test_networks_on_other_machines_are_told_of(plan, stand_in, tmp_path):
+    folder, url = tmp_path / "out", f"sqlite:///{tmp_path}/study.db"
+    run_trials(plan(), folder, url, say=lambda line: None, command=stand_in())
+    (folder / "trials" / "strength-0.1-seed-0").mkdir()
+    (folder / "trials" / "strength-0.1-seed-0" / "folded.keras").write_bytes(b"folded")
+    [warning] = report(plan(), folder, url, runtime="none")["warnings"]
+    assert warning.startswith("2 of 3 folded networks are not in this folder but on ") and "share its folder" in warning
+
+
+def test_a_study_elsewhere_is_looked_at_from_anywhere_but_a_folder_of_other_files(plan, stand_in, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    run_trials(plan(), tmp_path / "out", url, say=lambda line: None, command=stand_in())
+    assert report(plan(), tmp_path / "new" / "one", url, runtime="none")["counts"] == {"complete": 3}
+    assert (tmp_path / "new" / "one" / "sweep.csv").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "sweep.csv").write_text("mine")
+    (other / "letter.txt").write_text("mine, too")
+    for folder, words in ((other, "holds other files"), (other / "sweep.csv", "The output is a folder")):
+        with pytest.raises(BadInputError, match=words):
+            report(plan(), folder, url, runtime="none")
+    assert (other / "sweep.csv").read_text() == "mine" and len(list(other.iterdir())) == 2
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), -0.1, 1.5, True])
+def test_a_tolerance_is_a_share(tolerance):
+    with pytest.raises(BadInputError, match="is a share, 0 to 1"):
+        find_knee([2, 3, 4, 5, 6], [0.5, 0.6, 0.7, 0.8, 0.9], tolerance)
 
 
 def test_a_base_at_chance_and_one_that_has_seen_the_images_are_warned_of():

@@ -206,6 +206,37 @@ def test_a_folder_of_other_files_is_left_alone(plan, stand_in, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["letter.txt"]
 
 
+def test_force_takes_only_what_a_sweep_has_written(plan, stand_in, tmp_path):
+    """Other projects have folders of these names."""
+    project, quiet = tmp_path / "project", {"say": lambda line: None, "command": stand_in(), "force": True}
+    for name in ("trials", "latency"):
+        (project / name).mkdir(parents=True)
+        (project / name / "mine.txt").write_text("precious")
+    with pytest.raises(BadInputError, match="a folder of its own"):
+        run_trials(plan(), project, **quiet)
+    (project / "trials" / "mine.txt").unlink()
+    (project / "sweep.json").write_text('{"version": 1, "kind": "another"}')
+    with pytest.raises(BadInputError, match="a folder of its own"):
+        run_trials(plan(), project, **quiet)
+    run_trials(plan(), tmp_path / "out", **quiet)
+    for name in ("trials", "latency"):
+        (tmp_path / "out" / name).mkdir(exist_ok=True)
+        (tmp_path / "out" / name / "mine.txt").write_text("precious")
+    (tmp_path / "out" / "latency" / "strength-0.1-seed-0.tflite").touch()
+    run_trials(plan((0.3,)), tmp_path / "out", **quiet)
+    left = {path.name for name in ("trials", "latency") for path in (tmp_path / "out" / name).iterdir()}
+    assert left == {"mine.txt", "strength-0.3-seed-0.runs", "strength-0.3-seed-0.ends"}
+    assert (project / "latency" / "mine.txt").exists()
+
+
+def test_whole_numbers_are_strengths_too(plan, stand_in, tmp_path):
+    """The study gives them back as floats, and knows its trials by how they are written."""
+    run_trials(plan((1, 10)), tmp_path / "out", say=lambda line: None, command=stand_in())
+    ended = found(tmp_path / "out", plan((1, 10)))
+    assert {name: each.state for name, each in ended.items()} == {
+        "strength-1.0-seed-0": "complete", "strength-10.0-seed-0": "complete"}
+
+
 def test_what_is_written(plan, stand_in, tmp_path):
     pytest.importorskip("matplotlib")
     folder = tmp_path / "out"

@@ -61,12 +61,19 @@ def test_a_network_at_chance_is_pruned_and_only_if_asked_for(plan, tmp_path):
     assert sorted(standing.trial.intermediate_values) == [0, 1, 2, 3]
 
 
+def test_a_training_that_diverges_is_ended_early(plan, tmp_path):
+    events, standing = run(plan(alpha_rate=1e30), tmp_path, prune=False)
+    assert [event for event, _ in events] == ["claimed", "pruned"]
+    assert standing.state == "pruned" and "the training has diverged" in standing.why and "--clip" in standing.why
+
+
 @pytest.mark.parametrize("recipe, words", [
     ({"border": "approximate"}, 'post="folded"'),
     ({"skip": ("b",)}, "'b'"),
     ({"tie": (("a", "none"),)}, "none"),
     ({"padding": "backward"}, "padding"),
     ({"alpha_rate": float("nan")}, "alpha_rate"),
+    ({"augment": "shift"}, "augment='none'"),
 ])
 def test_what_no_trial_could_do_is_said_before_the_first(plan, tmp_path, recipe, words):
     with pytest.raises(BadInputError, match=words):

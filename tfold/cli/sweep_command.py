@@ -128,6 +128,7 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
     they are not trained on, and BASE should not have been either.
     """
     from tfold.sweeps.plan import Plan, spread_strengths
+    from tfold.sweeps.study import NOT_MEASURED
 
     if strengths is None:
         strengths = spread_strengths(low, high, points)
@@ -149,18 +150,21 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
                     {"tolerance": tolerance, "judge": judge, "blocks": blocks})
     common.write_json("sweep", document)
     _tell(document, output, as_json)
-    return common.FAILED if document["counts"].get("failed") else 0
+    unmeasured = any(warning.startswith(NOT_MEASURED) for warning in document["warnings"])
+    return common.FAILED if document["counts"].get("failed") or unmeasured else 0
 
 
 def _run(plan, output, storage, name, workers, runtime, retry, report_only, force, judging):
     from tfold.measure.display import display
     from tfold.sweeps import latency
+    from tfold.sweeps.knee import check_tolerance
     from tfold.sweeps.study import report, run_trials
 
     def say(line):
         click.echo(line, err=True)
 
     latency.check(runtime)
+    check_tolerance(judging["tolerance"])
     with display() as show:
         if not report_only:
             try:

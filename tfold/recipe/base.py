@@ -3,6 +3,7 @@ from pathlib import Path
 
 import keras
 
+from tfold.errors import BadInputError
 from tfold.files import held
 from tfold.loading import load_model, save_model
 from tfold.recipe.fitting import fit
@@ -40,7 +41,14 @@ def train_base(build, data, training, folder, say, on_epoch=None):
                       on_epoch=on_epoch)
         base = in_precision(restore_batch_norm(model), "float32")
         # The file stays as it is where it holds this network: its digest is what later runs go by.
-        if not path.exists() or digest(load_model(path)) != digest(base):
+        if not _holds(path, base):
             save_model(base, path, force=True)
-        return load_model(path), history
+        return base, history
+
+
+def _holds(path, network):
+    try:
+        return path.exists() and digest(load_model(path)) == digest(network)
+    except BadInputError:  # code in it (Lambda), or layers that Keras does not know by name
+        return False
 

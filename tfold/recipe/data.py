@@ -17,7 +17,7 @@ import numpy as np
 
 from tfold.checks import check_path
 from tfold.errors import BadInputError
-from tfold.recipe.sources import DATASETS, read_dataset, read_folder, read_npz
+from tfold.recipe.sources import DATASETS, count_classes, read_dataset, read_folder, read_npz
 
 SPLIT_SEED = 0  # of what is held back: the same images whatever a run's own seed
 
@@ -106,7 +106,7 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     if str(source) in DATASETS and not path.exists():
         parts = read_dataset(str(source))
     elif path.is_dir():
-        parts = read_folder(path, size, resize)
+        parts = read_folder(path, size, resize, limit, validation)
     else:
         parts = read_npz(path)
     (x_train, y_train), (x_test, y_test) = _checked(*parts, source)
@@ -122,6 +122,8 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
         test = np.sort(np.random.default_rng(SPLIT_SEED).permutation(len(x_test))[:few])  # they may be sorted by class
         choose, x_test, y_test = choose[:few], x_test[test], y_test[test]
     classes = int(max(y_train.max(), y_test.max())) + 1
+    if path.is_dir():  # of a few images none may be of the last class
+        classes = max(classes, count_classes(path))
     return Data(str(source), x_train[train], y_train[train], x_train[choose], y_train[choose], x_test, y_test, classes,
                 scale)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from tfold.errors import TfoldError
+from tfold.errors import DivergedError
 from tfold.recipe.batches import Batches
 from tfold.recipe.checkpoint import Checkpoint
 from tfold.recipe.scores import classification_loss
@@ -32,7 +32,7 @@ def fit(model, data, training, folder, phase, about, say, title, callbacks=(), o
         list: the logs, a dict an epoch.
 
     Raises:
-        TfoldError: the loss is no number any more.
+        DivergedError: the loss is no number any more.
     """
     batches = Batches(data, training.batch, training.augment, training.seed, phase=phase)
     model.compile(_optimizer(training, len(batches)), classification_loss(model), metrics=["accuracy"])
@@ -81,9 +81,9 @@ class _Finite(keras.callbacks.Callback):
         logs = logs or {}
         loss = max(logs.get("loss", 0.0), logs.get("val_loss", 0.0), key=lambda value: not value < float("inf"))
         if not loss < float("inf"):
-            raise TfoldError(
+            raise DivergedError(
                 f"A loss stays a number. Received: {loss} in epoch {epoch + 1} of {self.title}: the training has "
-                "diverged. Take a lower learning rate, and another folder."
+                "diverged. Take a lower learning rate or clip the gradients (clip, --clip), and another folder."
             )
 
 

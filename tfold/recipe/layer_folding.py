@@ -23,6 +23,7 @@ from tfold.graph.capture import capture
 from tfold.loading import load_model, save_model
 from tfold.passes.figures import figures
 from tfold.reasons import PREPROCESSING
+from tfold.recipe.batches import Batches
 from tfold.recipe.distillation import distill
 from tfold.recipe.fitting import accuracy, fit
 from tfold.recipe.identity import check_fits, check_same, digest
@@ -66,7 +67,7 @@ class Outcome:
         return {name: value for name, value in vars(self).items() if name not in ("folded", "report")}
 
 
-def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=None, prefolded_in=None):
+def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=None, prefolded_in=None, loading=None):
     """Fold a network by a recipe; go on where an earlier call with this folder was cut off.
 
     Args:
@@ -80,6 +81,8 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
             run and goes through; called again, the run goes on behind that epoch.
         teacher: of the distillation; the base by default.
         prefolded_in: the folder of another run whose pre-folding is the same: it is taken from there.
+        loading: how to load what a finished run has saved, as `tfold.loading.load_model` takes it: allow_unsafe,
+            custom_objects.
 
     Returns:
         An `Outcome`.
@@ -99,8 +102,8 @@ def layer_folding(base, data, recipe, folder, say=print, on_epoch=None, teacher=
         about["teacher"] = digest(teacher)
     folder = Path(folder)
     with held(folder):
-        return _finished(folder, recipe, about) or _run(base, data, recipe, folder, about, say, on_epoch, teacher,
-                                                        Path(prefolded_in or folder))
+        return _finished(folder, recipe, about, loading or {}) or _run(
+            base, data, recipe, folder, about, say, on_epoch, teacher, Path(prefolded_in or folder))
 
 
 def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in):
@@ -165,6 +168,7 @@ def _run(base, data, recipe, folder, about, say, on_epoch, teacher, prefolded_in
 def check(base, data, recipe, teacher=None):
     """Raise `BadInputError` unless network, images and teacher fit together: before the training, not after it."""
     check_fits(base, data)
+    Batches(data, recipe.batch, recipe.augment)  # which says what kind of images cannot be shifted
     if recipe.distill:
         distill(base, base if teacher is None else teacher, recipe.distill, recipe.temperature)
 
@@ -175,7 +179,7 @@ def measure(model, data):
             accuracy(model, data.x_test, data.y_test, data)]
 
 
-def _finished(folder, recipe, about):
+def _finished(folder, recipe, about, loading):
     """The outcome of a run that is done, or None."""
     path = folder / "outcome.json"
     if not path.exists():
@@ -191,7 +195,7 @@ def _finished(folder, recipe, about):
     whose = {name: found.get(name) for name in ("base", "data", "teacher")}
     check_same({**found["recipe"], **whose}, {**recipe.to_json(), **about}, path,
                "Use these, or another folder.")
-    outcome.folded = load_model(folder / "folded.keras")
+    outcome.folded = load_model(folder / "folded.keras", **loading)
     return outcome
 
 

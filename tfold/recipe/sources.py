@@ -2,6 +2,7 @@
 
 Each gives `(x_train, y_train), (x_test, y_test)`.
 """
+import math
 import zipfile
 
 import numpy as np
@@ -56,8 +57,12 @@ def read_npz(path):
     return (x_train, y_train), (x_test, y_test)
 
 
-def read_folder(folder, size, resize):
-    """The images of `train` and `test`, or of the one folder, every fifth of which is for testing; uint8, one size."""
+def read_folder(folder, size, resize, limit=None, validation=0.1):
+    """The images of `train` and `test`, or of the one folder, every fifth of which is for testing; uint8, one size.
+
+    With a `limit` only so many of either part are decoded, by chance, as `load_data` makes of them: the limit to train
+    on, a fifth of it to validate by, which is this share of the training part, and a fifth to test by.
+    """
     from tfold.tflite.image_folder import read_images
     from tfold.tflite.samples import Input
 
@@ -67,9 +72,12 @@ def read_folder(folder, size, resize):
             f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
         )
 
-    def read(part):
+    few = None if limit is None else max(1, limit // 5)
+    enough = None if limit is None else math.ceil(max(few / validation, limit / (1 - validation)))
+
+    def read(part, most):
         images, labels = read_images(
-            part, [Input("image", tuple(size), "uint8")], None, np.random.default_rng(SEED), resize, (None, True))
+            part, [Input("image", tuple(size), "uint8")], most, np.random.default_rng(SEED), resize, (None, True))
         if labels is None:
             raise BadInputError(
                 f"A folder of labelled images has a subfolder for each class, two at least. Received: {part}, which "
@@ -86,15 +94,20 @@ def read_folder(folder, size, resize):
                 f"Both parts have the same classes. Received: {folder}, where {', '.join(odd)} is in one alone. "
                 "Make the subfolders of train and test the same."
             )
-        return read(folder / "train"), read(folder / "test")
+        return read(folder / "train", enough), read(folder / "test", few and max(2, few))
     if parts:
         raise BadInputError(
             f"A folder in parts has train and test, and no other. Received: {folder} with {', '.join(sorted(parts))}. "
             "Call what is to judge test, and take out what is not to be used: the validation part is taken from train."
         )
-    images, labels = read(folder)
+    images, labels = read(folder, None if limit is None else max(5 * few, math.ceil(enough * 5 / 4) + 5))
     test = np.arange(len(images)) % 5 == 0
     return (images[~test], labels[~test]), (images[test], labels[test])
+
+
+def count_classes(folder):
+    """How many classes a folder that `read_folder` takes has."""
+    return len(_classes(folder / "train" if (folder / "train").is_dir() else folder))
 
 
 def _classes(folder):

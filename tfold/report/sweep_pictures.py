@@ -153,5 +153,7 @@ def _title(document, by):
     words = f"{BY[by][1]}: {done} trials{state}"
     if by == "latency":
         latency = document["latency"]
-        return f"{words[:words.index(':')]}: {latency['runtime']}, {latency['threads']} thread, the best of each depth"
+        some = any(trial["state"] == "complete" and not trial["folded"] for trial in document["trials"])
+        return (f"{words[:words.index(':')]}: {latency['runtime']}, {latency['threads']} thread, the best of each depth"
+                f"{' in this folder' * some}")
     return words if document["knee"]["depth"] is not None else f"{words}, no knee"

@@ -68,7 +68,7 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
         A `Knee`; look at `why_not` if its `depth` is None.
 
     Raises:
-        BadInputError: the lists differ in length, or a number is not finite.
+        BadInputError: the lists differ in length, or a number is not finite; the tolerance is no share.
 
     Example:
 
@@ -82,6 +82,7 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
             f"Each trial has a depth and an accuracy, both numbers. Received: {depths.tolist()} and "
             f"{accuracies.tolist()}. Leave out trials without them."
         )
+    check_tolerance(tolerance)
     levels = np.unique(depths)
     if len(levels) < LEAST_DEPTHS or len(depths) < LEAST_TRIALS:
         return Knee(why_not=f"{_count(len(depths), 'trial')} of {_count(len(levels), 'depth')}: a knee takes at least "
@@ -109,6 +110,14 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     if low is not None:
         how += f" 95 % of {resamples} resamples of the trials give {low} to {high}."
     return Knee(int(depth), None if low is None else [low, high], how, **found)
+
+
+def check_tolerance(tolerance):
+    """Raise `BadInputError` unless a tolerance is a share of the images."""
+    if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance <= 1:
+        raise BadInputError(
+            f"The tolerance of a knee is a share, 0 to 1. Received: tolerance={tolerance!r}. A point is {TOLERANCE}."
+        )
 
 
 def _least_depth(depths, accuracies, tolerance):

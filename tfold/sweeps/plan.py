@@ -66,6 +66,8 @@ class Plan:
         object.__setattr__(self, "strengths", tuple(dict.fromkeys(self.strengths or spread_strengths())))
         for strength in self.strengths:
             _check_number("A strength λ_c", strength, LEAST, MOST)
+        # As the study gives them back: a trial is known by its strength as it is written.
+        object.__setattr__(self, "strengths", tuple(map(float, self.strengths)))
         if not isinstance(self.seeds, int) or self.seeds < 1:
             raise BadInputError(f"seeds is a whole number from 1 on. Received: seeds={self.seeds!r}. Use {SEEDS}.")
         if self.prune is not None:

@@ -46,7 +46,7 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         "knee": find_knee(depths, scores, tolerance, what=judge).to_json(),
         "pareto": {"depth": front(base, done, "depth"), "latency": None},
         "latency": None,
-        "warnings": warnings_of(base, judge) if base else [],
+        "warnings": (warnings_of(base, judge) if base else []) + warnings_of_places(done),
     }
 
 
@@ -76,8 +76,18 @@ def warnings_of(base, judge="validation"):
     return found
 
 
+def warnings_of_places(done):
+    """A sentence where folded networks lie in another machine's folder."""
+    elsewhere = [trial for trial in done if not trial["folded"]]
+    hosts = sorted({trial["host"] for trial in elsewhere if trial["host"]})
+    return [_ELSEWHERE.format(len(elsewhere), len(done), f" but on {', '.join(hosts)}" if hosts else "")] \
+        if elsewhere else []
+
+
 _AT_CHANCE = ("The base network gets {:.1%} of the images right, where always naming the commonest class gets {:.1%}. "
               "Are they read as it was trained? Check --scale, and the order of the classes.")
+_ELSEWHERE = ("{} of {} folded networks are not in this folder{}: their latency is not measured, and the front and the "
+              "picture of latency are without them. Machines that share a sweep should share its folder, too.")
 _SEEN = ("The base network gets {validation:.1%} of the validation images right and {test:.1%} of the test images: it "
          "has probably been trained on the former, so they tell little about the trials. Judge with --judge test, or "
          "train the base without them.")
@@ -127,7 +137,8 @@ def read(folder):
         document = json.loads((Path(folder) / "sweep.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and document.get("version") == VERSION else None
+    ours = isinstance(document, dict) and (document.get("version"), document.get("kind")) == (VERSION, "sweep")
+    return document if ours else None
 
 
 def mean_and_spread(values):

@@ -9,14 +9,15 @@ In the folder: `sweep.db`, the study (unless another storage is given); `trials/
 `folded.keras`; `latency/`, the .tflite files that were measured.
 """
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, TfoldError
 from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
 from tfold.sweeps.crew import Crew
-from tfold.sweeps.knee import TOLERANCE
+from tfold.sweeps.knee import TOLERANCE, check_tolerance
 from tfold.sweeps.plan import name_of
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.queue import Queue
@@ -25,8 +26,10 @@ from tfold.sweeps.store import Store, import_optuna
 
 DATABASE, TRIALS, LATENCY = "sweep.db", "trials", "latency"
 PICTURES = ("accuracy-depth.png", "accuracy-latency.png")
-OURS = (DATABASE, f"{DATABASE}.lock", TRIALS, LATENCY, "sweep.json", "sweep.csv", *PICTURES)
+FILES = (DATABASE, f"{DATABASE}.lock", "sweep.json", "sweep.csv", *PICTURES)
+OF_A_TRIAL = re.compile(r"(strength-.+-seed-\d+|base)(\.|$)")  # what lies in TRIALS and LATENCY
 POLL = 0.5  # seconds
+NOT_MEASURED = "Latency was not measured."
 
 
 def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="litert", *, tolerance=TOLERANCE,
@@ -69,6 +72,7 @@ def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="lite
     (8, [7, 9])
     """
     latency.check(runtime)  # before the work, not after it
+    check_tolerance(tolerance)
     run_trials(plan, folder, storage, name, workers, again=again, force=force, judge=judge, say=say)
     return report(plan, folder, storage, name, runtime, tolerance=tolerance, judge=judge, blocks=blocks, say=say,
                   progress=progress)
@@ -109,6 +113,7 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
     before: a network that cannot be exported, or Ctrl-C, takes nothing of it.
     """
     drawing.check_matplotlib()
+    check_folder(folder)
     folder = Path(folder)
     if storage is None and not (folder / DATABASE).exists():
         raise BadInputError(
@@ -118,6 +123,7 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
     store = Store(storage or default_storage(folder), name, create=False)
     identity = plan.identity()
     store.check_identity(identity)
+    folder.mkdir(parents=True, exist_ok=True)  # to look at a study elsewhere, one may lie anywhere
     document = results.collect(_found(store, plan), store.study.user_attrs.get("base"), identity, folder / TRIALS,
                                tolerance, judge)
     earlier = (results.read(folder) or {}).get("latency")
@@ -129,8 +135,11 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
     measures = runtime != "none" and chosen and document["finished"]
     if measures and not latency.is_of(earlier, files, runtime, blocks):
         say(f"measuring the latency of {len(chosen)} folded networks beside the base's")
-        latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, plan.loading, progress,
-                                                 blocks=blocks))
+        try:
+            latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, plan.loading,
+                                                     progress, blocks=blocks))
+        except TfoldError as error:  # whoever has trained for days wants to see what came of it all the same
+            document["warnings"].append(f"{NOT_MEASURED} {error} With runtime none (--runtime) none is.")
         _write(document, folder)
     return {**document, "files": ["sweep.json", "sweep.csv",
                                   *(picture for picture in PICTURES if (folder / picture).exists())]}
@@ -156,10 +165,19 @@ def check_folder(folder):
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"The output is a folder. Received: {folder}, a file. Choose another name.")
-    if folder.is_dir() and any(folder.iterdir()) and not any((folder / each).exists() for each in OURS):
+    if folder.is_dir() and not _is_ours(folder):
         raise BadInputError(
             f"A sweep has a folder of its own. Received: {folder}, which holds other files. Choose another name."
         )
+
+
+def _is_ours(folder):
+    """Whether a folder is a sweep's, or empty: people have folders called trials, too."""
+    if (folder / DATABASE).is_file() or results.read(folder):
+        return True
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    parts = [path for path in entries if path.name in (TRIALS, LATENCY) and path.is_dir()]
+    return len(parts) == len(entries) and all(OF_A_TRIAL.match(each.name) for part in parts for each in part.iterdir())
 
 
 def default_storage(folder):
@@ -171,13 +189,11 @@ def _clear(folder, storage, name):
     """Throw away a folder's sweep: what is ours in it, and the study elsewhere."""
     if storage is not None:
         Store(storage, name).delete()
-    for each in OURS:
-        path = folder / each
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    (folder / TRIALS).mkdir()
+    for each in FILES:
+        (folder / each).unlink(missing_ok=True)
+    for path in [path for part in (TRIALS, LATENCY) for path in (folder / part).glob("*")]:
+        if OF_A_TRIAL.match(path.name):  # whatever else somebody has put there stays
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _supervise(queue, crew, progress, say):

@@ -73,7 +73,8 @@ class Bench:
                 raise Abandoned(why)
 
         gc.collect()  # the network of the trial before
-        outcome = layer_folding(self.base, self.data, recipe, self.folder / trial.name, say, on_epoch)
+        outcome = layer_folding(self.base, self.data, recipe, self.folder / trial.name, say, on_epoch,
+                                loading=self.plan.loading)
         # A process that was killed between an epoch's checkpoint and its report has left a gap.
         reported = trial.frozen().intermediate_values
         for phase, history in outcome.history.items():

@@ -13,7 +13,7 @@ import threading
 import traceback
 from contextlib import suppress
 
-from tfold.errors import TfoldError, one_line
+from tfold.errors import DivergedError, TfoldError, one_line
 from tfold.importing import uncollected
 from tfold.sweeps.claimed import Abandoned, TakenOverError
 from tfold.sweeps.patience import OutOfReachError
@@ -31,7 +31,8 @@ def work(queue, run, emit):
 
     Args:
         queue: a `Queue`.
-        run: called with a `Claimed`; returns its outcome. `Abandoned` prunes it, any other exception fails it.
+        run: called with a `Claimed`; returns its outcome. `Abandoned` and `DivergedError`, which would come again with
+            the same settings, prune it; any other exception fails it.
         emit: called with (event, details…).
     """
     while (trial := queue.claim()) is not None:
@@ -49,7 +50,7 @@ def work(queue, run, emit):
                 raise
             except OutOfReachError:  # nobody can be told: once this process is gone, the trial is handed out again
                 raise
-            except Abandoned as error:
+            except (Abandoned, DivergedError) as error:
                 trial.prune(str(error))
                 emit("pruned", **about, why=str(error))
             except Exception as error:

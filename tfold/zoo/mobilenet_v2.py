@@ -85,17 +85,14 @@ def MobileNetV2(width=1.0, input_shape=None, classes=1000, weights=None, include
     if published:
         load_file(Model(image, x if whole else features, name=model.name), published)
     elif weights is not None:
-        _load(model, Model(image, features, name=model.name), weights, classes if include_top else 0)
+        given, classes = classes_of(weights), classes if include_top else 0
+        if given is None:
+            load_file(model, weights)
+        elif given == classes or classes == 1000:  # where all 1000 are wanted, none is to stay random
+            load_file(Model(image, x, name=model.name), weights)  # `model` may begin with layers of the caller's
+        else:
+            load_file(Model(image, features, name=model.name), weights, by_name=True)
     return model
-
-
-def _load(model, features, path, classes):
-    """Load a file: of the whole network, or of the features alone where its classifier is of other classes or none."""
-    given = classes_of(path)
-    if given is None or given == classes or classes == 1000:  # where all 1000 are wanted, none is to stay random
-        load_file(model, path)
-    else:
-        load_file(features, path, by_name=True)
 
 
 def _features(x, width, small_images):
