@@ -1,4 +1,4 @@
-"""prefold + fit + settle + fold on the backend that KERAS_BACKEND names; prints one JSON document."""
+"""prefold + fit + settle + fold + distill on the backend that KERAS_BACKEND names; prints one JSON document."""
 
 import json
 
@@ -56,6 +56,23 @@ history = f_alpha.fit(
 
 settled = settle(f_alpha)
 folded = tfold.fold(f_alpha, policy="always")
+
+
+def log_softmax(probabilities, temperature):
+    logits = np.log(probabilities) / temperature
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+p, q = model.predict(images, verbose=0), folded.model.predict(images, verbose=0)
+log_p, log_q = log_softmax(p, 4), log_softmax(q, 4)
+expected = 0.7 * -np.log(q[np.arange(32), labels]).mean() + 0.3 * 16 * (np.exp(log_p) * (log_p - log_q)).sum(-1).mean()
+teacher_before = [weight.copy() for weight in model.get_weights()]
+taught = tfold.distill(folded.model, model, weight=0.3, temperature=4)
+taught.compile(keras.optimizers.SGD(0.02), "sparse_categorical_crossentropy")
+[loss] = taught.fit(images, labels, batch_size=32, epochs=1, verbose=0).history["loss"]  # before its only step
+moved = float(np.abs(folded.model.predict(images, verbose=0) - q).max())
+teacher_kept = all(map(np.array_equal, teacher_before, model.get_weights()))
+
 f_alpha.save("f_alpha.keras")
 loaded = keras.models.load_model("f_alpha.keras")
 print(
@@ -67,10 +84,13 @@ print(
             "epochs": steps.values,
             "strength": history["alpha/strength"],
             "settled": float(np.abs(settled.predict(images, verbose=0) - f_alpha.predict(images, verbose=0)).max()),
-            "folded": float(np.abs(folded.model.predict(images, verbose=0) - settled.predict(images, verbose=0)).max()),
+            "folded": float(np.abs(q - settled.predict(images, verbose=0)).max()),
             "depth": [folded.report.before.depth, folded.report.after.depth],
             "loaded": alphas(loaded) == alphas(f_alpha),
             "left": len(alphas(settled)),
+            "distilled": [float(loss), float(expected)],
+            "moved": moved,
+            "teacher_kept": teacher_kept,
         }
     )
 )

@@ -32,3 +32,5 @@ def test_the_whole_way(backend, tmp_path):
     # conv, bn and depthwise are one convolution now; the pooling stands before the dense layer.
     assert found["folded"] <= 1e-5 and found["depth"] == [3, 2]
     assert found["settled"] <= 1e-5 and found["left"] == 0 and found["loaded"]
+    assert found["distilled"][0] == pytest.approx(found["distilled"][1], rel=1e-5)
+    assert found["moved"] > 1e-4 and found["teacher_kept"]
