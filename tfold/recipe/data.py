@@ -122,7 +122,7 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
         test = np.sort(np.random.default_rng(SPLIT_SEED).permutation(len(x_test))[:few])  # they may be sorted by class
         choose, x_test, y_test = choose[:few], x_test[test], y_test[test]
     classes = int(max(y_train.max(), y_test.max())) + 1
-    if path.is_dir():  # of a few images none may be of the last class
+    if limit is not None and path.is_dir():  # of the few that were read none may be of the last class
         classes = max(classes, count_classes(path))
     return Data(str(source), x_train[train], y_train[train], x_train[choose], y_train[choose], x_test, y_test, classes,
                 scale)
