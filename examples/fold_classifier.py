@@ -37,7 +37,8 @@ def main():
     common.import_keras()  # without what TensorFlow greets with
     import keras
 
-    from tfold.loading import load_model
+    from tfold.files import check_output
+    from tfold.loading import load_model, save_model
     from tfold.recipe.data import load_data
     from tfold.recipe.identity import check_fits
     from tfold.recipe.layer_folding import measure
@@ -46,6 +47,7 @@ def main():
     data = load_data(arguments.data, arguments.scale, size=base.input_shape[1:])
     check_fits(base, data)
     common.prepare(arguments.output, pictures=False)
+    check_output(arguments.output / "folded.keras", ".keras", force=True, source=arguments.model)
     keras.utils.set_random_seed(arguments.seed)
     # Were they read as it was trained? With a --scale forgotten it would be no better than chance.
     print(f"the base network's accuracy on the validation images: {measure(base, data)[0]:.2%}", flush=True)
@@ -63,7 +65,7 @@ def main():
     train(result.model, data, arguments.epochs, arguments.rate / 10)
 
     folded = tfold.fold(result.model).model  # the preprocessing, too
-    folded.save(arguments.output / "folded.keras")
+    save_model(folded, arguments.output / "folded.keras", force=True)
     paths = [arguments.output / "base.tflite", arguments.output / "folded.tflite"]
     for model, path in zip((base, folded), paths, strict=True):
         tfold.export(model, path, force=True)

@@ -54,12 +54,17 @@ def test_the_loss_fits_the_outputs(example, activation):
     ("base.keras", "none.npz", "Data are mnist"),
     ("base.keras", "short.npz", "holds x_train, y_train, x_test, y_test. Received: .*short.npz"),
     ("base.keras", "other.npz", "Images have the shape that the network takes"),
+    ("out/folded.keras", "fits.npz", "The input is never overwritten"),
 ])
 def test_what_does_not_fit_is_one_sentence(called, tmp_path, model, data, words):
     keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)]).save(tmp_path / "base.keras")
     x, y = np.zeros((6, 5), "float32"), np.arange(6) % 3
     np.savez(tmp_path / "short.npz", x_train=x)
     np.savez(tmp_path / "other.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    np.savez(tmp_path / "fits.npz", x_train=x[:, 1:], y_train=y, x_test=x[:, 1:], y_test=y)
+    if model.startswith("out/"):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "base.keras").rename(tmp_path / model)
     said, sentence = called("fold_classifier", model, data, "-o", "out")
     assert re.search(words, sentence) and "\n" not in sentence
-    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out").exists() is model.startswith("out/")

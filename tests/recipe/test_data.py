@@ -115,6 +115,24 @@ def test_a_folder_of_classes_is_divided(tmp_path):
     assert len(data.x_train) + len(data.x_validation) == 12 and len(data.x_test) == 3 and data.classes == 3
 
 
+def test_whatever_is_damaged_in_a_compressed_file_is_said(tmp_path):
+    """NumPy, zipfile, zlib and Python's parser each raise errors of their own."""
+    path, rng = tmp_path / "data.npz", np.random.default_rng(0)
+    x, y = rng.integers(0, 20, (40, 6, 6, 1)).astype("uint8"), np.arange(40) % 3
+    np.savez_compressed(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(300):
+        content = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            content[at] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            load_data(path)
+        except BadInputError as error:
+            refused += str(path) in str(error)
+    assert refused > 200
+
+
 @pytest.mark.parametrize("parts", [True, False])
 def test_a_limit_reads_only_what_it_leaves(parts, tmp_path, monkeypatch):
     from tfold.tflite import image_folder

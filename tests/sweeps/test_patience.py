@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from tfold.sweeps import patience, store, worker
+from tfold.sweeps.claimed import Abandoned
 from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
@@ -51,6 +52,46 @@ def test_a_storage_that_is_gone_for_a_while_is_waited_for(on_disk, out_of_reach)
         trial.complete(0.9, OUTCOME)
     done = on_disk.standings()[trial.name]
     assert done.state == "complete" and done.trial.intermediate_values == {0: 0.75}
+
+
+def test_a_journal_that_is_gone_for_a_while_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST", 0.05)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drive").mkdir()
+    journal = Store("journal:drive/study.journal", "sweep")
+    assert journal.url == f"journal:{tmp_path}/drive/study.journal"  # Optuna's lock is a link to it
+    queue = Queue(journal, PAIRS)
+    queue.add()
+    trial = queue.claim()
+    (tmp_path / "drive").rename(tmp_path / "away")
+    timer = threading.Timer(0.3, (tmp_path / "away").rename, [tmp_path / "drive"])
+    timer.start()
+    trial.report(0, 0.75)
+    timer.join()
+    assert queue.standings()[trial.name].trial.intermediate_values == {0: 0.75}
+
+
+@pytest.mark.parametrize("url, shown", [
+    ("postgresql://me:secret@host/sweeps", "postgresql://me:***@host/sweeps"),
+    ("postgresql://me:se/cr@et@host/sweeps", "postgresql://me:***@host/sweeps"),
+    ("mysql+pymysql://host/sweeps?user=me&password=secret&x=1", "mysql+pymysql://host/sweeps?user=me&password=***&x=1"),
+    ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+])
+def test_no_message_shows_a_password(url, shown):
+    assert store.hidden(url) == shown
+
+
+@pytest.mark.parametrize("end", [Abandoned("why"), ValueError("why")])
+def test_a_trial_that_was_taken_over_before_its_end_is_told_of_and_the_next_begins(on_disk, end):
+    events = []
+
+    def run(trial):
+        if not events[1:]:
+            on_disk._set(trial.frozen(), on_disk._states.FAIL)  # as another process does, of one that is silent
+        raise end
+
+    worker.work(on_disk, run, lambda event, **details: events.append(event))
+    assert events[:3] == ["claimed", "taken over", "claimed"] and "taken over" not in events[2:]
 
 
 def test_one_that_stays_away_is_an_error_and_no_trial_fails_by_it(on_disk, out_of_reach, monkeypatch):

@@ -237,6 +237,14 @@ def test_whole_numbers_are_strengths_too(plan, stand_in, tmp_path):
         "strength-1.0-seed-0": "complete", "strength-10.0-seed-0": "complete"}
 
 
+@pytest.mark.parametrize("name", ["why?", "50%", "a{b}"])
+def test_names_that_cannot_stand_in_an_address(plan, stand_in, tmp_path, name):
+    with pytest.raises(BadInputError, match="part of its database's address. .* Choose another name"):
+        run_trials(plan(), tmp_path / name, say=lambda line: None, command=stand_in())
+    assert not (tmp_path / name).exists()
+    run_trials(plan(), tmp_path / name, f"sqlite:///{tmp_path}/s.db", say=lambda line: None, command=stand_in())
+
+
 def test_what_is_written(plan, stand_in, tmp_path):
     pytest.importorskip("matplotlib")
     folder = tmp_path / "out"

@@ -7,7 +7,6 @@ One file, because two can be of different epochs after a kill. (keras.callbacks.
 logs.)
 """
 import json
-import zipfile
 from pathlib import Path
 
 import keras
@@ -48,7 +47,9 @@ class Checkpoint(keras.callbacks.Callback):
             with np.load(self.path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 values = [file[f"v{i}"] for i in range(len(file.files) - 1)]
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # zipfile, zlib, NumPy and Python's own parser have many for what is damaged
             raise BadInputError(
                 f"A checkpoint is as this program writes it. Received: {self.path}, which cannot be read "
                 f"({one_line(error)[:-1]}). Remove it to begin this training anew."

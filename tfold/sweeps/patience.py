@@ -6,6 +6,7 @@ import functools
 import time
 
 from tfold.errors import TfoldError, one_line
+from tfold.sweeps.store import JOURNAL
 
 OUTAGE = 300.0  # seconds
 FIRST, LONGEST = 0.5, 10.0  # pauses between two tries
@@ -27,10 +28,12 @@ def patient(method):
     @functools.wraps(method)
     def until_it_answers(self, *args, **kwargs):
         end, pause = time.monotonic() + OUTAGE, FIRST
+        # Optuna wraps what databases raise; of a journal it is the file system's own error.
+        away = (self.store.optuna.exceptions.StorageInternalError, *[OSError] * self.store.url.startswith(JOURNAL))
         while True:
             try:
                 return method(self, *args, **kwargs)
-            except self.store.optuna.exceptions.StorageInternalError as error:
+            except away as error:
                 if time.monotonic() + pause > end:
                     raise OutOfReachError(
                         f"A storage stays within reach while a sweep runs. Received: {self.store.address}, silent for "

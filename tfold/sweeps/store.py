@@ -6,6 +6,7 @@
 
 Optuna is imported here and only when a sweep is run.
 """
+import os
 import re
 import sqlite3
 import time
@@ -54,6 +55,8 @@ class Store:
 
     @uninterrupted()
     def __init__(self, url, name, create=True):
+        if url.startswith(JOURNAL):  # its lock is a link, which would lead elsewhere from a relative path
+            url = JOURNAL + os.path.abspath(url.removeprefix(JOURNAL))
         self.url, self.name, self.optuna = url, name, import_optuna()
         try:
             with self.lock():  # SQLite: two processes that make the tables at once would disturb each other
@@ -174,7 +177,8 @@ def hidden(url):
     >>> hidden("postgresql://me:secret@host/sweeps")
     'postgresql://me:***@host/sweeps'
     """
-    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", url)
+    url = re.sub(r"(://[^/:@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 @contextmanager

@@ -86,11 +86,11 @@ def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=Fal
     check_folder(folder)
     drawing.check_matplotlib()  # before the work, not after it
     import_optuna()
-    identity, folder = plan.identity(), Path(folder)
+    identity, folder, address = plan.identity(), Path(folder), storage or default_storage(folder)
     (folder / TRIALS).mkdir(parents=True, exist_ok=True)
     if force:
         _clear(folder, storage, name)
-    store = Store(storage or default_storage(folder), name)
+    store = Store(address, name)
     store.begin(identity)
     queue = Queue(store, plan.trials())
     queue.add(again)
@@ -181,8 +181,14 @@ def _is_ours(folder):
 
 
 def default_storage(folder):
-    """The address of the file in a sweep's folder."""
-    return f"sqlite:///{(Path(folder) / DATABASE).resolve()}"
+    """The address of the file in a sweep's folder; raises `BadInputError` where its path cannot stand in an address."""
+    path = str((Path(folder) / DATABASE).resolve())
+    if odd := sorted(set(path) & set("?%{}")):
+        raise BadInputError(
+            f"The folder of a sweep is part of its database's address. Received: {path}, which has {' '.join(odd)}. "
+            "Choose another name."
+        )
+    return f"sqlite:///{path}"
 
 
 def _clear(folder, storage, name):

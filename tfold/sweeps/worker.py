@@ -40,23 +40,30 @@ def work(queue, run, emit):
         emit("claimed", **about, attempt=trial.lost + 1)
         with trial:
             try:
-                outcome = run(trial)
-                trial.complete(outcome["accuracy"]["validation"], outcome)
-                emit("complete", **about, outcome=outcome)
-            except TakenOverError as error:
+                emit(**_ended(trial, run), **about)
+            except TakenOverError as error:  # while it ran, or as it ended
                 emit("taken over", **about, why=str(error))
-            except KeyboardInterrupt:
-                trial.release()
-                raise
-            except OutOfReachError:  # nobody can be told: once this process is gone, the trial is handed out again
-                raise
-            except (Abandoned, DivergedError) as error:
-                trial.prune(str(error))
-                emit("pruned", **about, why=str(error))
-            except Exception as error:
-                why = str(error) if isinstance(error, TfoldError) else f"{type(error).__name__}: {one_line(error)}"
-                trial.fail(why)
-                emit("failed", **about, why=why)
+
+
+def _ended(trial, run):
+    """Run a trial and write down how it ended; returns that as an event."""
+    try:
+        outcome = run(trial)
+        trial.complete(outcome["accuracy"]["validation"], outcome)
+        return {"event": "complete", "outcome": outcome}
+    except KeyboardInterrupt:
+        with suppress(TakenOverError):  # whoever has it needs no release, and we are to stop all the same
+            trial.release()
+        raise
+    except (TakenOverError, OutOfReachError):  # it is not ours to end; or nobody can be told until we are gone
+        raise
+    except (Abandoned, DivergedError) as error:
+        trial.prune(str(error))
+        return {"event": "pruned", "why": str(error)}
+    except Exception as error:
+        why = str(error) if isinstance(error, TfoldError) else f"{type(error).__name__}: {one_line(error)}"
+        trial.fail(why)
+        return {"event": "failed", "why": why}
 
 
 def main():
