@@ -172,7 +172,8 @@ def mean_and_spread(values, form="{:.2f}"):
     """ "83.10 ± 0.21 (3)": mean, standard deviation, how many; one value is given as it is."""
     values = list(values)
     mean = form.format(statistics.fmean(values))
-    return mean if len(values) == 1 else f"{mean} ± {form.format(statistics.stdev(values))} ({len(values)})"
+    spread = form.replace("+", "")  # has no sign
+    return mean if len(values) == 1 else f"{mean} ± {spread.format(statistics.stdev(values))} ({len(values)})"
 
 
 def base_row(name, seed, base, data, history):
