@@ -57,3 +57,8 @@ def test_small_images_are_named_by_their_option(parsed, example, tmp_path):
 def test_a_scale_is_two_numbers(example):
     with pytest.raises(argparse.ArgumentTypeError, match="Received: 'no'"):
         example("common").pair("no")
+
+
+def test_a_spread_has_no_sign(example):
+    spread = example("common").mean_and_spread
+    assert spread([-1.0, -2.0], "{:+.2f}") == "-1.50 ± 0.71 (2)" and spread([0.5], "{:+.1f}") == "+0.5"
