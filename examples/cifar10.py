@@ -133,8 +133,7 @@ def trained_on(base, data, training, folder, name):
     from tfold.training.restructure import in_fewer_sweeps
 
     model = in_fewer_sweeps(in_precision(base, training.precision))
-    history = fit(model, data, training, folder, "trained_on", {"base": digest(base)}, say,
-                  f"{name}, trained on")
+    history = fit(model, data, training, folder, "trained_on", {"base": digest(base)}, say, f"{name}, trained on")
     return {**base_row(name, training.seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from common import SCALE, pair
 
 import tfold
-from tfold.errors import one_line
+from tfold.errors import DivergedError, one_line
 from tfold.files import check_output, whole
 from tfold.loading import load_model, save_model
 from tfold.recipe import distributed
@@ -98,7 +98,7 @@ def train(arguments, x, y):
         tfold.callbacks.AlphaLogger(per_layer=True), keras.callbacks.TerminateOnNaN(),
     ]).history
     if not np.isfinite(history["loss"][-1]):  # everywhere alike, so every process ends
-        raise tfold.TfoldError(
+        raise DivergedError(
             f"A loss stays a number. Received: {history['loss'][-1]} in epoch {len(history['loss'])}: the training has "
             "diverged, and nothing was written. Take a lower --rate.")
     # From here on each is alone again: Keras makes a variable to save a model, and would wait for all to do so.

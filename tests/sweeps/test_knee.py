@@ -97,6 +97,12 @@ def test_unusable_numbers_are_refused():
         find_knee([1, 2], [0.5])
 
 
+@pytest.mark.parametrize("tolerance", [float("nan"), -0.1, 1.5, True])
+def test_a_tolerance_is_a_share(tolerance):
+    with pytest.raises(BadInputError, match="is a share, 0 to 1"):
+        find_knee([2, 3, 4, 5, 6], [0.5, 0.6, 0.7, 0.8, 0.9], tolerance)
+
+
 @given(st.lists(st.tuples(st.integers(2, 9), st.floats(0, 1)), min_size=5, max_size=25))
 def test_whatever_the_trials_a_knee_is_one_of_their_depths_or_a_reason(points):
     depths, accuracies = zip(*points, strict=True)

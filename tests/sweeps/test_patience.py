@@ -71,16 +71,6 @@ def test_a_journal_that_is_gone_for_a_while_is_waited_for(tmp_path, monkeypatch)
     assert queue.standings()[trial.name].trial.intermediate_values == {0: 0.75}
 
 
-@pytest.mark.parametrize("url, shown", [
-    ("postgresql://me:secret@host/sweeps", "postgresql://me:***@host/sweeps"),
-    ("postgresql://me:se/cr@et@host/sweeps", "postgresql://me:***@host/sweeps"),
-    ("mysql+pymysql://host/sweeps?user=me&password=secret&x=1", "mysql+pymysql://host/sweeps?user=me&password=***&x=1"),
-    ("sqlite:////a/b.db", "sqlite:////a/b.db"),
-])
-def test_no_message_shows_a_password(url, shown):
-    assert store.hidden(url) == shown
-
-
 @pytest.mark.parametrize("end", [Abandoned("why"), ValueError("why")])
 def test_a_trial_that_was_taken_over_before_its_end_is_told_of_and_the_next_begins(on_disk, end):
     events = []

@@ -186,9 +186,15 @@ def test_storages_that_cannot_be_opened(url, words):
     assert "secret" not in str(raised.value)
 
 
-def test_passwords_are_hidden():
-    assert hidden("mysql+pymysql://me:pass:word@host/s") == "mysql+pymysql://me:***@host/s"
-    assert hidden("sqlite:////a/b.db") == "sqlite:////a/b.db"
+@pytest.mark.parametrize("url, shown", [
+    ("mysql+pymysql://me:pass:word@host/s", "mysql+pymysql://me:***@host/s"),
+    ("postgresql://me:secret@host/sweeps", "postgresql://me:***@host/sweeps"),
+    ("postgresql://me:se/cr@et@host/sweeps", "postgresql://me:***@host/sweeps"),
+    ("mysql+pymysql://host/sweeps?user=me&password=secret&x=1", "mysql+pymysql://host/sweeps?user=me&password=***&x=1"),
+    ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+])
+def test_passwords_are_hidden(url, shown):
+    assert hidden(url) == shown
 
 
 def test_without_optuna(monkeypatch):

@@ -3,7 +3,6 @@ import pytest
 
 from tfold.errors import BadInputError
 from tfold.sweeps import latency, results
-from tfold.sweeps.knee import find_knee
 from tfold.sweeps.plan import name_of
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.study import report, run_trials
@@ -69,12 +68,6 @@ def test_a_study_elsewhere_is_looked_at_from_anywhere_but_a_folder_of_other_file
         with pytest.raises(BadInputError, match=words):
             report(plan(), folder, url, runtime="none")
     assert (other / "sweep.csv").read_text() == "mine" and len(list(other.iterdir())) == 2
-
-
-@pytest.mark.parametrize("tolerance", [float("nan"), -0.1, 1.5, True])
-def test_a_tolerance_is_a_share(tolerance):
-    with pytest.raises(BadInputError, match="is a share, 0 to 1"):
-        find_knee([2, 3, 4, 5, 6], [0.5, 0.6, 0.7, 0.8, 0.9], tolerance)
 
 
 def test_a_base_at_chance_and_one_that_has_seen_the_images_are_warned_of():

@@ -37,8 +37,7 @@ def train_base(build, data, training, folder, say, on_epoch=None):
     model = in_fewer_sweeps(in_precision(network, training.precision))
     about = {"network": structure(network), "data": data.digest}
     with held(folder):
-        history = fit(model, data, training, folder, "base", about, say, network.name,
-                      on_epoch=on_epoch)
+        history = fit(model, data, training, folder, "base", about, say, network.name, on_epoch=on_epoch)
         base = in_precision(restore_batch_norm(model), "float32")
         # The file stays as it is where it holds this network: its digest is what later runs go by.
         if not _holds(path, base):
@@ -51,4 +50,3 @@ def _holds(path, network):
         return path.exists() and digest(load_model(path)) == digest(network)
     except BadInputError:  # code in it (Lambda), or layers that Keras does not know by name
         return False
-

@@ -100,13 +100,14 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
         )
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise BadInputError(f"limit counts images, from 1 on. Received: limit={limit!r}. Leave it out for all.")
+    few = limit and max(1, limit // 5)
     scale = _checked_scale(scale)
     check_path(source)
     path = Path(source)
     if str(source) in DATASETS and not path.exists():
         parts = read_dataset(str(source))
     elif path.is_dir():
-        parts = read_folder(path, size, resize, limit, validation)
+        parts = read_folder(path, size, resize, limit and _least(limit, few, validation))
     else:
         parts = read_npz(path)
     (x_train, y_train), (x_test, y_test) = _checked(*parts, source)
@@ -117,7 +118,6 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
     held_back = min(max(1, round(validation * len(x_train))), len(x_train) - 1)
     choose, train = order[:held_back], np.sort(order[held_back:])
     if limit is not None:
-        few = max(1, limit // 5)
         train = np.sort(np.random.default_rng(SPLIT_SEED).permutation(train)[:limit])
         test = np.sort(np.random.default_rng(SPLIT_SEED).permutation(len(x_test))[:few])  # they may be sorted by class
         choose, x_test, y_test = choose[:few], x_test[test], y_test[test]
@@ -126,6 +126,11 @@ def load_data(source, scale=None, validation=0.1, limit=None, size=None, resize=
         classes = max(classes, count_classes(path))
     return Data(str(source), x_train[train], y_train[train], x_train[choose], y_train[choose], x_test, y_test, classes,
                 scale)
+
+
+def _least(limit, few, validation):
+    """How many images of a training part, of which a share is held back, and of a test part leave as many as that."""
+    return math.ceil(max(few / validation, limit / (1 - validation))), max(2, few)
 
 
 def _checked_scale(scale):

@@ -57,11 +57,10 @@ def read_npz(path):
     return (x_train, y_train), (x_test, y_test)
 
 
-def read_folder(folder, size, resize, limit=None, validation=0.1):
+def read_folder(folder, size, resize, least=None):
     """The images of `train` and `test`, or of the one folder, every fifth of which is for testing; uint8, one size.
 
-    With a `limit` only so many of either part are decoded, by chance, as `load_data` makes of them: the limit to train
-    on, a fifth of it to validate by, which is this share of the training part, and a fifth to test by.
+    `least`: how many to train and to test by are enough; about so many are decoded, chosen at random. None: all.
     """
     from tfold.tflite.image_folder import read_images
     from tfold.tflite.samples import Input
@@ -72,8 +71,7 @@ def read_folder(folder, size, resize, limit=None, validation=0.1):
             f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
         )
 
-    few = None if limit is None else max(1, limit // 5)
-    enough = None if limit is None else math.ceil(max(few / validation, limit / (1 - validation)))
+    train, test = least or (None, None)
 
     def read(part, most):
         images, labels = read_images(
@@ -94,15 +92,15 @@ def read_folder(folder, size, resize, limit=None, validation=0.1):
                 f"Both parts have the same classes. Received: {folder}, where {', '.join(odd)} is in one alone. "
                 "Make the subfolders of train and test the same."
             )
-        return read(folder / "train", enough), read(folder / "test", few and max(2, few))
+        return read(folder / "train", train), read(folder / "test", test)
     if parts:
         raise BadInputError(
             f"A folder in parts has train and test, and no other. Received: {folder} with {', '.join(sorted(parts))}. "
             "Call what is to judge test, and take out what is not to be used: the validation part is taken from train."
         )
-    images, labels = read(folder, None if limit is None else max(5 * few, math.ceil(enough * 5 / 4) + 5))
-    test = np.arange(len(images)) % 5 == 0
-    return (images[~test], labels[~test]), (images[test], labels[test])
+    images, labels = read(folder, least and max(5 * test, math.ceil(train * 5 / 4) + 5))
+    fifth = np.arange(len(images)) % 5 == 0
+    return (images[~fifth], labels[~fifth]), (images[fifth], labels[fifth])
 
 
 def count_classes(folder):
