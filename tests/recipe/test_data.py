@@ -149,6 +149,12 @@ def test_a_limit_reads_only_what_it_leaves(parts, tmp_path, monkeypatch):
     assert (len(one.x_train), len(one.x_validation), len(one.x_test), one.classes) == (1, 1, 1, 3)
 
 
+def test_a_limit_forgets_no_class(tmp_path):
+    write_images(tmp_path, [f"class{i:02}" for i in range(30)], 2)
+    data = load_data(tmp_path, size=(4, 4, 3), limit=1)
+    assert data.classes == 30 > max(data.y_train.max(), data.y_validation.max(), data.y_test.max()) + 1
+
+
 def test_folders_that_do_not_fit_are_refused(tmp_path):
     write_images(tmp_path / "train", ["cats", "dogs"])
     write_images(tmp_path / "test", ["cats", "cows"])

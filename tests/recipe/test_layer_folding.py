@@ -11,6 +11,7 @@ from tfold.errors import BadInputError, TfoldError
 from tfold.files import held
 from tfold.recipe.base import train_base
 from tfold.recipe.data import load_data
+from tfold.recipe.fitting import fit
 from tfold.recipe.layer_folding import Recipe, layer_folding
 from tfold.recipe.settings import Training
 
@@ -51,6 +52,17 @@ def test_a_base_goes_on_exactly_where_it_was_cut_off(convolutional, data, tmp_pa
     resumed, logs = train_base(convolutional, data, training, tmp_path / "cut", quiet)
     assert same(whole, resumed) and history == logs and len(logs) == 4
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_each_phase_of_a_seed_sees_other_batches(convolutional, data, tmp_path):
+    learned = []
+    for folder, phase in (("one", "alpha"), ("two", "alpha"), ("three", "post")):
+        (tmp_path / folder).mkdir()
+        keras.utils.set_random_seed(0)
+        model = convolutional()
+        fit(model, data, Training(1, 0.05, 32), tmp_path / folder, phase, {}, quiet, "training")
+        learned.append(model)
+    assert same(learned[0], learned[1]) and not same(learned[0], learned[2])
 
 
 @pytest.mark.parametrize("phase", ["alpha", "post"])

@@ -231,6 +231,7 @@ def test_force_takes_only_what_a_sweep_has_written(plan, stand_in, tmp_path):
 
 def test_whole_numbers_are_strengths_too(plan, stand_in, tmp_path):
     """The study gives them back as floats, and knows its trials by how they are written."""
+    assert [repr(strength) for strength, _ in plan((1, 10)).trials()] == ["1.0", "10.0"]  # otherwise it would not end
     run_trials(plan((1, 10)), tmp_path / "out", say=lambda line: None, command=stand_in())
     ended = found(tmp_path / "out", plan((1, 10)))
     assert {name: each.state for name, each in ended.items()} == {
