@@ -10,6 +10,10 @@ class BadInputError(TfoldError, ValueError):
     """What was given cannot be used: a damaged file, a model of the wrong kind, an option out of range."""
 
 
+class InUseError(BadInputError):
+    """Another process works there just now; later it may not."""
+
+
 class ParityError(TfoldError):
     """Two networks that must agree do not."""
 

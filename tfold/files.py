@@ -2,7 +2,8 @@
 
 What is being made lies in a folder of its own, which a lock holds as long as its process lives:
 
-    model.tflite      .tfold-scratch-x1y2/  ── lock held by a process
+    model.tflite      .tfold-scratch-x1y2/
+                      ├ .lock               ── held by a process
                       └ file.tflite         ── renamed to model.tflite when it is complete
 
 A process that is killed (SIGKILL, power) removes nothing; but its lock is gone, and the next run clears away what it
@@ -12,18 +13,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has none: a killed process' folder stays there
-    fcntl = None
-
 from tfold.checks import check_path
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, InUseError
+from tfold.locks import locked
 
 PREFIX = ".tfold-scratch-"
+LOCK = ".lock"  # in a folder of that name
+HELD = ".tfold-lock"  # in a folder that `held` holds
 
 
 def check_output(path, suffix, force, source=None):
@@ -88,12 +87,12 @@ def scratch(parent=None):
     """
     parent = Path(parent or tempfile.gettempdir())
     clear_away(parent)
-    folder, lock = _locked_folder(parent)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+    with ExitStack() as stack:
+        folder = _new_folder(parent, stack)
+        try:
+            yield folder
+        finally:
+            _empty(folder)
 
 
 @contextmanager
@@ -101,7 +100,8 @@ def held(folder):
     """Hold a folder for one process: another that asks for it meanwhile gets an error. A kill lets go of it.
 
     Raises:
-        BadInputError: another process holds it, or it is no folder that can be written to.
+        InUseError: another process holds it.
+        BadInputError: it is no folder that can be written to.
     """
     check_path(folder)
     try:
@@ -112,21 +112,13 @@ def held(folder):
         ) from error
     if not os.access(folder, os.W_OK):
         raise BadInputError(f"The output's folder must be writable. Received: {folder}. Choose another.")
-    if fcntl is None:
-        yield
-        return
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadInputError(
+    with locked(Path(folder) / HELD) as ours:
+        if ours is False:
+            raise InUseError(
                 f"One process works in a folder. Received: {folder}, where another is at work. Wait for it, or choose "
                 "another folder."
-            ) from error
+            )
         yield
-    finally:
-        os.close(lock)
 
 
 def sha256_of(path):
@@ -136,31 +128,40 @@ def sha256_of(path):
 
 
 def clear_away(parent):
-    """Remove the scratch folders in `parent` whose process is gone."""
-    if fcntl is None:
-        return
+    """Remove the scratch folders in `parent` whose process is gone; without locks nobody can tell, and they stay."""
     for folder in Path(parent).glob(f"{PREFIX}*/"):
         with suppress(OSError):  # somebody else's, or just gone
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+            if folder.is_symlink():  # not our doing
+                continue
+            with locked(folder / LOCK) as ours:
+                if ours:
+                    _empty(folder)
+            if ours:
+                folder.rmdir()
 
 
-def _locked_folder(parent):
+def _new_folder(parent, stack):
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        if fcntl is None:
-            return folder, os.open(os.devnull, os.O_RDONLY)
-        # Until it is locked another process may clear it away: then there is nothing to open, or it is gone afterwards.
-        with suppress(FileNotFoundError):
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
+        stack.callback(_remove, folder)
+        with suppress(FileNotFoundError):  # until it is locked another process may clear it away
+            stack.enter_context(locked(folder / LOCK, wait=True))
+            return folder
+
+
+def _empty(folder):
+    """Remove all but the lock, which goes last: by then nobody finds anything to clear away."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each.name != LOCK:
+            with suppress(OSError):
+                each.unlink()
+
+
+def _remove(folder):
+    with suppress(OSError):  # another process is just clearing it away
+        folder.rmdir()
 
 
 def _to_the_disk(path):

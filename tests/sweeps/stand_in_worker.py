@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tfold.errors import BadInputError  # noqa: E402
+from tfold.files import held  # noqa: E402
 from tfold.sweeps import worker  # noqa: E402
 from tfold.sweeps.plan import Plan  # noqa: E402
 from tfold.sweeps.queue import Queue  # noqa: E402
@@ -34,6 +35,10 @@ def play(given, emit):
     queue = Queue(Store(given["storage"], given["name"], create=False), plan.trials())
 
     def run(trial):
+        with held(folder / trial.name):
+            return play_one(trial)
+
+    def play_one(trial):
         note(folder / f"{trial.name}.runs", os.getpid())
         for step in range(3):
             trial.report(step, 0.5 + step / 10, depth=7)

@@ -76,13 +76,15 @@ def test_a_process_elsewhere_is_given_up_when_it_is_silent(url, monkeypatch):
     monkeypatch.setattr(process, "host", lambda: "elsewhere/0/0")
     trial = queue.claim()
     monkeypatch.undo()
-    assert queue.tend() == []
-    now[0] = 90
-    assert queue.tend() == [] and states(queue)[0] == "running"
-    now[0] = 101
+    for now[0] in range(0, 101, 10):
+        assert queue.tend() == [] and states(queue)[0] == "running"
+    trial.check()
+    now[0] = 110
     assert len(queue.tend()) == 1 and states(queue)[0] == "waiting"
     with pytest.raises(TakenOverError, match="strength-0.1-seed-0"):
         trial.report(0, 0.5)
+    with pytest.raises(TakenOverError, match="silent for too long"):
+        trial.check()
     with pytest.raises(TakenOverError):
         trial.complete(0.9, OUTCOME)
     assert states(queue)[0] == "waiting"

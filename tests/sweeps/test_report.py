@@ -15,7 +15,6 @@ def test_what_cannot_be_measured_takes_nothing_of_the_rest(plan, stand_in, tmp_p
     folder = tmp_path / "out"
     run_trials(plan(), folder, say=lambda line: None, command=stand_in())
     for name in (name_of(*pair) for pair in plan().trials()):
-        (folder / "trials" / name).mkdir()
         (folder / "trials" / name / "folded.keras").write_bytes(name.encode())
     [warning] = report(plan(), folder, say=lambda line: None)["warnings"]
     assert warning.startswith("Latency was not measured. ") and "base.keras" in warning and "--runtime" in warning
@@ -28,7 +27,6 @@ def test_what_cannot_be_measured_takes_nothing_of_the_rest(plan, stand_in, tmp_p
 def test_what_was_measured_is_kept_as_long_as_it_is_of_these_networks(plan, stand_in, tmp_path):
     folder = tmp_path / "out"
     run_trials(plan((0.1,)), folder, say=lambda line: None, command=stand_in())
-    (folder / "trials" / "strength-0.1-seed-0").mkdir()
     network = folder / "trials" / "strength-0.1-seed-0" / "folded.keras"
     network.write_bytes(b"folded")
     document = report(plan((0.1,)), folder, runtime="none")
@@ -49,7 +47,6 @@ def test_what_was_measured_is_kept_as_long_as_it_is_of_these_networks(plan, stan
 def test_networks_on_other_machines_are_told_of(plan, stand_in, tmp_path):
     folder, url = tmp_path / "out", f"sqlite:///{tmp_path}/study.db"
     run_trials(plan(), folder, url, say=lambda line: None, command=stand_in())
-    (folder / "trials" / "strength-0.1-seed-0").mkdir()
     (folder / "trials" / "strength-0.1-seed-0" / "folded.keras").write_bytes(b"folded")
     [warning] = report(plan(), folder, url, runtime="none")["warnings"]
     assert warning.startswith("2 of 3 folded networks are not in this folder but on ") and "share its folder" in warning

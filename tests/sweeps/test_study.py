@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tfold.errors import BadInputError, TfoldError
+from tfold.files import held
 from tfold.sweeps import results
 from tfold.sweeps.standing import standings
 from tfold.sweeps.store import Store
@@ -52,6 +54,22 @@ def test_a_worker_that_dies_is_replaced_and_its_trial_goes_on(plan, stand_in, tm
     assert len(set(begun)) == 3 and over == begun[-1:]
     assert sum("was killed by SIGKILL" in line for line in said) == 2
     assert any("attempt 3" in line for line in said)
+
+
+def test_a_trial_whose_folder_somebody_works_in_waits_for_it(plan, stand_in, tmp_path):
+    said, folder = [], tmp_path / "out"
+    sweep = threading.Thread(target=run_trials, args=(plan((0.2,)), folder),
+                             kwargs={"say": said.append, "command": stand_in()})
+    with held(folder / "trials" / KILLED):  # as by a process that was out of reach, and lives on
+        sweep.start()
+        end = time.monotonic() + 60
+        while not any("seed 0: waits. " in line and "another is at work" in line for line in said):
+            assert time.monotonic() < end, said
+            time.sleep(0.05)
+        assert runs(folder, KILLED) == [[], []]
+    sweep.join(60)
+    assert found(folder, plan((0.2,)))[KILLED].state == "complete"
+    assert sum("waits" in line for line in said) == 1 and "1 of 1 trials are over" in said[-1]
 
 
 def test_a_trial_that_kills_its_process_three_times_has_failed(plan, stand_in, tmp_path):
@@ -225,7 +243,7 @@ def test_force_takes_only_what_a_sweep_has_written(plan, stand_in, tmp_path):
     (tmp_path / "out" / "latency" / "strength-0.1-seed-0.tflite").touch()
     run_trials(plan((0.3,)), tmp_path / "out", **quiet)
     left = {path.name for name in ("trials", "latency") for path in (tmp_path / "out" / name).iterdir()}
-    assert left == {"mine.txt", "strength-0.3-seed-0.runs", "strength-0.3-seed-0.ends"}
+    assert left == {"mine.txt", "strength-0.3-seed-0", "strength-0.3-seed-0.runs", "strength-0.3-seed-0.ends"}
     assert (project / "latency" / "mine.txt").exists()
 
 

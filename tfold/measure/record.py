@@ -19,12 +19,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has none: there nothing keeps a second run out
-    fcntl = None
-
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, InUseError
+from tfold.locks import take
 from tfold.measure.block import MEAN, MEDIAN, Block
 from tfold.measure.rounds import Rounds
 
@@ -115,15 +111,9 @@ class Record:
         os.fsync(self._file.fileno())
 
     def _only_ours(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInputError(f"One run at a time writes a record. Received: {self.path}, which another run is "
-                                "writing. Wait for it, or choose another file.") from None
-        except OSError:  # a file system without locks
-            return
+        if take(self._file) is False:
+            raise InUseError(f"One run at a time writes a record. Received: {self.path}, which another run is "
+                             "writing. Wait for it, or choose another file.")
 
     def _read(self) -> list[dict]:
         self._file.seek(0)

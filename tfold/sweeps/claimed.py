@@ -1,6 +1,6 @@
 """A trial that this process runs: what it reports, and how it ends."""
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from tfold.errors import TfoldError
 from tfold.sweeps.interrupts import uninterrupted
@@ -66,6 +66,11 @@ class Claimed:
         """The trial as Optuna's FrozenTrial."""
         return self.store.storage.get_trial(self._id)
 
+    def check(self):
+        """Raise `TakenOverError` if the trial was given to another process."""
+        if self.frozen().state != self._states.RUNNING:
+            raise self._taken_over()
+
     @patient
     @uninterrupted()
     def why_hopeless(self, pruner):
@@ -109,22 +114,15 @@ class Claimed:
             with suppress(Exception):  # the network may be gone for a while; a trial taken over shows in `report`
                 self.store.storage.set_trial_user_attr(self._id, "claim", claimed)
 
+    @contextmanager
     def _ours(self):
-        return _Ours(self.store.optuna.exceptions.UpdateFinishedTrialError, self.name)
+        try:
+            yield
+        except self.store.optuna.exceptions.UpdateFinishedTrialError as error:  # it has ended without us
+            raise self._taken_over() from error
 
-
-class _Ours:
-    """Says of a trial that has ended without us that it was taken over."""
-
-    def __init__(self, finished, name):
-        self.finished, self.name = finished, name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is not None and issubclass(kind, self.finished):
-            raise TakenOverError(
-                f"A trial is run by one process. Received: {self.name}, which another one has taken over: this one was "
-                "silent for too long. Nothing is lost."
-            ) from error
+    def _taken_over(self):
+        return TakenOverError(
+            f"A trial is run by one process. Received: {self.name}, which another one has taken over: this one was "
+            "silent for too long. Nothing is lost."
+        )

@@ -4,7 +4,8 @@
 
 A process is told by its number and the time it was started, since numbers are used again; its machine by name, boot and
 process namespace, since containers have numbers of their own. Of a process elsewhere only its beat tells: a worker
-counts it up while its trial runs. That needs no clocks that agree: whoever watches uses his own.
+counts it up while its trial runs. That needs no clocks that agree: whoever watches uses his own. Time in which he could
+not look, since he slept or the storage was out of reach, says nothing about others and does not count.
 """
 import os
 import platform
@@ -26,33 +27,37 @@ def host():
 
 
 def is_dead(claimed):
-    """Whether a claim's process is certainly gone; False where that cannot be told from here."""
+    """Whether a claim's process is gone: True, False, or None where that cannot be told from here."""
     if not claimed or claimed["host"] != host():
-        return False
+        return None
     if claimed["start"] is None:  # no /proc: numbers may have been used again, so only their absence tells
-        return not _exists(claimed["pid"])
+        return None if _exists(claimed["pid"]) else True
     return _start_of(claimed["pid"]) != claimed["start"]
 
 
 class Watch:
-    """Which of several trials have been silent for too long, by this machine's own clock.
+    """Which of several trials' processes are gone, as far as this one can tell.
 
     Args:
-        silence: seconds.
+        silence: seconds without a beat after which a process elsewhere counts as dead.
         clock: a function that gives seconds.
     """
 
     def __init__(self, silence=SILENCE, clock=time.monotonic):
         self.silence, self.clock, self._seen = silence, clock, {}
 
-    def is_silent(self, number, claimed):
-        """Whether trial `number` has shown the same claim for longer than `silence` since it was first looked at."""
+    def is_gone(self, number, claimed):
+        """Whether trial `number`, claimed thus, is nobody's any more. To be asked every few seconds."""
+        dead = is_dead(claimed)
+        return self._is_silent(number, claimed) if dead is None else dead
+
+    def _is_silent(self, number, claimed):
+        """Whether it has shown the same claim for longer than `silence`, of the time in which it was looked at."""
         now = self.clock()
-        before, since = self._seen.get(number, (None, now))
-        if number not in self._seen or before != claimed:
-            self._seen[number] = (claimed, now)
-            return False
-        return now - since > self.silence
+        before, silent, last = self._seen.get(number, (None, 0.0, now))
+        silent = silent + min(now - last, BEAT) if before == claimed else 0.0
+        self._seen[number] = (claimed, silent, now)
+        return silent > self.silence
 
 
 def _start_of(pid):

@@ -37,6 +37,8 @@ class Progress:
             self._since[key] = time.monotonic()
             attempt = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
             self.say(f"{which}: begun{attempt}")
+        elif event["event"] == "waiting":
+            self.say(f"{which}: waits. {event['why']}")
         elif event["event"] == "epoch":
             self._epoch(which, event)
         else:

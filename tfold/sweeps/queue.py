@@ -11,7 +11,7 @@ from tfold.sweeps.claimed import Claimed
 from tfold.sweeps.interrupts import uninterrupted
 from tfold.sweeps.patience import patient
 from tfold.sweeps.plan import LEAST, MOST, name_of
-from tfold.sweeps.process import Watch, claim, is_dead
+from tfold.sweeps.process import Watch, claim
 from tfold.sweeps.standing import DUPLICATE, LOST, standings
 
 CARRIED = ("depth",)  # what the next attempt has to know
@@ -24,7 +24,7 @@ class Queue:
         store: a `Store`.
         pairs: (λ_c, seed) of the plan, in the order in which they are to be tried. What else the study holds, of a plan
             with other strengths or seeds, is not touched.
-        watch: tells which processes elsewhere are silent.
+        watch: tells which processes are gone.
     """
 
     def __init__(self, store, pairs, watch=None):
@@ -128,7 +128,7 @@ class Queue:
     def _end_lost(self, trial):
         claimed = trial.user_attrs.get("claim")
         unclaimed = claimed is None and self.store.locks  # it died in the middle of the claim
-        if not unclaimed and not is_dead(claimed) and not self.watch.is_silent(trial.number, claimed):
+        if not unclaimed and not self.watch.is_gone(trial.number, claimed):
             return None
         if not (self._write(trial, "ended", LOST) and self._set(trial, self._states.FAIL)):
             return None  # it has ended meanwhile, or another process was faster

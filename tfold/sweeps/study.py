@@ -13,7 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tfold.errors import BadInputError, TfoldError
+from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
 from tfold.sweeps.crew import Crew
@@ -138,8 +138,9 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
         try:
             latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, plan.loading,
                                                      progress, blocks=blocks))
-        except TfoldError as error:  # whoever has trained for days wants to see what came of it all the same
-            document["warnings"].append(f"{NOT_MEASURED} {error} With runtime none (--runtime) none is.")
+        except (TfoldError, OSError) as error:  # whoever has trained for days wants to see what came of it all the same
+            why = error if isinstance(error, TfoldError) else one_line(error)
+            document["warnings"].append(f"{NOT_MEASURED} {why} With runtime none (--runtime) none is.")
         _write(document, folder)
     return {**document, "files": ["sweep.json", "sweep.csv",
                                   *(picture for picture in PICTURES if (folder / picture).exists())]}

@@ -1,7 +1,7 @@
 """A process that runs trials until none waits: started by `tfold.sweeps.crew`, on this machine or any other.
 
     stdin   a line of JSON: what to do. Its end says that whoever started us is gone.
-    stdout  lines of JSON: {"event": "base" | "claimed" | "epoch" | "complete" | "pruned" | "failed" | "error" | …}
+    stdout  lines of JSON: {"event": "base" | "claimed" | "waiting" | "epoch" | "complete" | "pruned" | "failed" | …}
 
 Network, images and recipe are found to fit together before the first trial; if they do not, that ends the sweep.
 """
@@ -10,16 +10,20 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
+from functools import partial
 
-from tfold.errors import DivergedError, TfoldError, one_line
+from tfold.errors import DivergedError, InUseError, TfoldError, one_line
 from tfold.importing import uncollected
 from tfold.sweeps.claimed import Abandoned, TakenOverError
 from tfold.sweeps.patience import OutOfReachError
 from tfold.sweeps.plan import Plan
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
+
+PAUSE = 5.0  # seconds between two looks whether a folder is free
 
 
 class Stopped(KeyboardInterrupt):
@@ -32,23 +36,41 @@ def work(queue, run, emit):
     Args:
         queue: a `Queue`.
         run: called with a `Claimed`; returns its outcome. `Abandoned` and `DivergedError`, which would come again with
-            the same settings, prune it; any other exception fails it.
+            the same settings, prune it; after `InUseError` it is called again; any other exception fails the trial.
         emit: called with (event, details…).
     """
     while (trial := queue.claim()) is not None:
-        about = {"strength": trial.strength, "seed": trial.seed}
-        emit("claimed", **about, attempt=trial.lost + 1)
+        tell = partial(emit, strength=trial.strength, seed=trial.seed)
+        tell("claimed", attempt=trial.lost + 1)
         with trial:
             try:
-                emit(**_ended(trial, run), **about)
+                tell(**_ended(trial, run, tell))
             except TakenOverError as error:  # while it ran, or as it ended
-                emit("taken over", **about, why=str(error))
+                tell("taken over", why=str(error))
 
 
-def _ended(trial, run):
+def _when_free(trial, run, tell):
+    """Run a trial as soon as nobody else works in its folder.
+
+    Somebody may: a process that was out of reach for a while lives on, and lets go of it at its next epoch, at which it
+    finds out that the trial was taken from it.
+    """
+    waits = False
+    while True:
+        try:
+            return run(trial)
+        except InUseError as error:
+            if not waits:
+                tell("waiting", why=str(error))
+            waits = True
+        trial.check()
+        time.sleep(PAUSE)
+
+
+def _ended(trial, run, tell):
     """Run a trial and write down how it ended; returns that as an event."""
     try:
-        outcome = run(trial)
+        outcome = _when_free(trial, run, tell)
         trial.complete(outcome["accuracy"]["validation"], outcome)
         return {"event": "complete", "outcome": outcome}
     except KeyboardInterrupt:

@@ -12,16 +12,13 @@ import dataclasses
 import json
 import os
 import shlex
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows, where TensorFlow has nothing to link operations with
-    fcntl = None
-
 from tfold.errors import TfoldError, one_line
-from tfold.files import scratch, sha256_of
+from tfold.files import LOCK, scratch, sha256_of
+from tfold.locks import locked
 from tfold.quiet import quiet
 from tfold.training.kernels import cache
 from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler, version_of
@@ -91,7 +88,7 @@ def make(force=False):
 
 
 def _where():
-    if fcntl is None:
+    if sys.platform == "win32":  # where TensorFlow has nothing to link operations with
         raise TfoldError("tfold's operations are built on Linux and macOS. Received: Windows. Train without them.")
     try:
         with quiet():
@@ -121,12 +118,8 @@ def _locked(folder):
             f"The cache's folder must be yours alone: what is in it is run. Received: {reason}. Remove it, or choose "
             "another cache: XDG_CACHE_HOME=/path tfold doctor --build-kernels"
         )
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / LOCK, wait=True):
         yield
-    finally:
-        os.close(lock)
 
 
 def _build_into(target, compiler):
