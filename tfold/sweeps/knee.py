@@ -34,7 +34,8 @@ class Knee:
         how: a sentence: how it was determined.
         why_not: a sentence, where there is none.
         plateau: the accuracy that larger depths have; None with too few trials.
-        noise: the spread (standard deviation) of trials of one depth; None where no depth has several.
+        noise: the spread (standard deviation) of trials of one depth on the plateau; None where too few depths there
+            have several.
         bend: where two fitted pieces meet, as a check on `depth`.
     """
 
@@ -54,7 +55,8 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     """Find EDNL among trials of several depths.
 
     The tolerance of a depth is `tolerance`, or twice the standard error of the difference between its mean and the
-    plateau, whichever is larger: with few noisy trials a difference of one point says nothing.
+    plateau, whichever is larger: with few noisy trials a difference of one point says nothing. The noise is that of the
+    plateau's trials: a depth that loses nothing has no more, and networks that are too shallow spread widely.
 
     Args:
         depths: the non-linear depth of each trial that has come to its end.
@@ -88,9 +90,14 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
         return Knee(why_not=f"{_count(len(depths), 'trial')} of {_count(len(levels), 'depth')}: a knee takes at least "
                             f"{LEAST_TRIALS} trials, of at least {LEAST_DEPTHS} depths. Sweep more strengths, or a "
                             "wider range.")
-    depth, plateau, allowed, noise = _least_depth(depths, accuracies, tolerance)
+    noise = _noise(depths, accuracies)
+    depth, plateau, allowed = _least_depth(depths, accuracies, tolerance, noise)
     fitted = fit_two_pieces(depths, accuracies)
     found = {"plateau": plateau, "noise": noise, "bend": fitted.at if fitted.stands else None}
+    if depth is None:
+        return Knee(**found, why_not=f"The mean of no depth lies within {_points(allowed)} of the plateau's "
+                                     f"{plateau:.1%}: some trials are far below the others of their depth. Sweep more "
+                                     "seeds.")
     if depth == levels[0]:
         return Knee(**found, why_not=f"Accuracy falls nowhere by more than {_points(allowed)} below the plateau's "
                                      f"{plateau:.1%}, down to depth {depth:g}. Sweep larger strengths.")
@@ -98,11 +105,11 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
         return Knee(**found, why_not="Two pieces, a plateau and what falls off it, explain the trials no better than "
                                      "a straight line does: accuracy changes with depth all along, or too few trials "
                                      "tell. Sweep more strengths or seeds.")
-    low, high = _interval(depths, accuracies, tolerance, resamples, seed)
+    low, high = _interval(depths, accuracies, tolerance, noise, resamples, seed)
     at = accuracies[depths == depth]
     top = depths >= _deepest(levels)[0]
-    spread = "no depth has several trials to tell the noise by" if noise is None else \
-        f"trials of one depth spread by {_points(noise)}"
+    spread = "too few of these have one depth to tell the noise by" if noise is None else \
+        f"of these, trials of one depth spread by {_points(noise)}"
     how = (f"EDNL is the least depth whose mean {what} accuracy ({at.mean():.1%}, {_count(len(at), 'trial')}) lies "
            f"within {_points(allowed)} of the plateau ({plateau:.1%}, the median of the {int(top.sum())} trials of "
            f"depths {depths[top].min():g} to {depths[top].max():g}); {spread}. A {fitted.kind} fitted to all "
@@ -120,18 +127,18 @@ def check_tolerance(tolerance):
         )
 
 
-def _least_depth(depths, accuracies, tolerance):
-    """(the least depth within the tolerance, the plateau, that depth's tolerance, the noise)"""
-    levels, noise = np.unique(depths), _noise(depths, accuracies)
+def _least_depth(depths, accuracies, tolerance, noise):
+    """(the least depth within the tolerance or None, the plateau, that depth's tolerance)"""
+    levels = np.unique(depths)
     top = accuracies[depths >= _deepest(levels)[0]]
     plateau = float(np.median(top))
     for level in levels:
         at = accuracies[depths == level]
         error = 0.0 if noise is None else noise * (1 / len(at) + 1 / len(top)) ** 0.5
-        allowed = max(tolerance, 2 * error)
+        allowed = float(max(tolerance, 2 * error))
         if at.mean() >= plateau - allowed - 1e-9:
-            return level, plateau, float(allowed), noise
-    return levels[-1], plateau, float(tolerance), noise
+            return level, plateau, allowed
+    return None, plateau, allowed
 
 
 def _deepest(levels):
@@ -140,21 +147,25 @@ def _deepest(levels):
 
 
 def _noise(depths, accuracies):
-    """The standard deviation within a depth, pooled over the depths."""
+    """The standard deviation within a depth, pooled over the plateau's depths."""
     squares, free = 0.0, 0
-    for level in np.unique(depths):
+    for level in _deepest(np.unique(depths)):
         at = accuracies[depths == level]
         squares, free = squares + ((at - at.mean()) ** 2).sum(), free + len(at) - 1
     return float((squares / free) ** 0.5) if free >= 2 else None  # of one pair, the spread is mostly luck
 
 
-def _interval(depths, accuracies, tolerance, resamples, seed):
-    """Quantiles of EDNL over resamples of the trials; (None, None) where most of these hold too few depths."""
+def _interval(depths, accuracies, tolerance, noise, resamples, seed):
+    """Quantiles of EDNL over resamples of the trials; (None, None) where most of these hold too few depths.
+
+    The noise is that of all trials: those of a resample, among them the same one twice, would seem to have less.
+    """
     random, found = np.random.default_rng(seed), []
     for _ in range(resamples):
         pick = random.integers(0, len(depths), len(depths))
         if len(np.unique(depths[pick])) >= LEAST_DEPTHS - 1:
-            found.append(_least_depth(depths[pick], accuracies[pick], tolerance)[0])
+            found.append(_least_depth(depths[pick], accuracies[pick], tolerance, noise)[0])
+    found = [depth for depth in found if depth is not None]
     if len(found) < max(1, resamples / 2):
         return None, None
     return tuple(int(q) for q in np.quantile(found, [0.025, 0.975], method="inverted_cdf"))
