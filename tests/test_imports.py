@@ -28,8 +28,8 @@ LINES = [
     {"cli"},
     {"__main__"},
 ]
-FOR_EVERYONE = {"checks", "errors", "reasons", "files", "locks", "quiet", "version", "registration", "stock",
-                "importing", "__init__"}
+FOR_EVERYONE = {"checks", "errors", "reasons", "files", "folders", "locks", "quiet", "version", "registration",
+                "stock", "importing", "__init__"}
 BESIDE = {("tflite", "measure")}  # a .tflite is checked by running it
 
 

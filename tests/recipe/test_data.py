@@ -109,6 +109,15 @@ def test_a_folder_with_train_and_test(tmp_path):
         assert np.array_equal(x[:, 0, 0, 0] // 40, y)
 
 
+def test_a_class_may_be_a_link(tmp_path):
+    write_images(tmp_path / "elsewhere", ["dogs"])
+    write_images(tmp_path / "photos", ["cats", "elephants"])
+    (tmp_path / "photos" / "dogs").symlink_to(tmp_path / "elsewhere" / "dogs")
+    data = load_data(tmp_path / "photos", size=(4, 4, 3))
+    assert data.classes == 3
+    assert sorted(np.concatenate([data.y_train, data.y_validation, data.y_test])) == [0] * 5 + [1] * 5 + [2] * 5
+
+
 def test_a_folder_of_classes_is_divided(tmp_path):
     write_images(tmp_path, ["a", "b", "c"])
     data = load_data(tmp_path, size=(4, 4, 3))

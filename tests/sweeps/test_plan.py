@@ -100,6 +100,14 @@ def test_what_stands_for_data(paths, tmp_path):
     empty = content_of(folder)
     (folder / "cats" / "1.png").write_bytes(b"12")
     assert len({content_of(data), content_of(folder), content_of("cifar10"), empty}) == 4
+    before = content_of(folder)
+    (folder / ".DS_Store").write_bytes(b"a look at the folder")
+    assert content_of(folder) == before
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "train").symlink_to(folder)  # what lies behind a link counts
+    linked = content_of(tmp_path / "parts")
+    (folder / "cats" / "2.png").write_bytes(b"12")
+    assert linked not in (empty, content_of(tmp_path / "parts"))
 
 
 def test_a_base_that_is_no_file(tmp_path):

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 
 from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.folders import subfolders
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -68,7 +69,8 @@ def read_folder(folder, size, resize, least=None):
     whole = isinstance(size, (tuple, list)) and len(size) == 3 and all(isinstance(n, int) and n > 0 for n in size)
     if not whole:
         raise BadInputError(
-            f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels)."
+            f"Images of a folder get one size. Received: {folder} and size={size!r}. Give (height, width, channels); a "
+            "network that takes any size cannot tell it: build it again with a fixed input, and load its weights."
         )
 
     train, test = least or (None, None)
@@ -83,9 +85,9 @@ def read_folder(folder, size, resize, least=None):
             )
         return next(iter(images.values())), labels
 
-    parts = {path.name for path in folder.iterdir() if path.is_dir()} & {"train", "test", *UNUSED}
+    parts = set(subfolders(folder)) & {"train", "test", *UNUSED}
     if parts == {"train", "test"}:
-        names = [_classes(folder / part) for part in ("train", "test")]
+        names = [subfolders(folder / part) for part in ("train", "test")]
         if names[0] != names[1]:
             odd = sorted(set(names[0]) ^ set(names[1]))
             raise BadInputError(
@@ -105,8 +107,4 @@ def read_folder(folder, size, resize, least=None):
 
 def count_classes(folder):
     """How many classes a folder that `read_folder` takes has."""
-    return len(_classes(folder / "train" if (folder / "train").is_dir() else folder))
-
-
-def _classes(folder):
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return len(subfolders(folder / "train" if (folder / "train").is_dir() else folder))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tfold.errors import BadInputError
 from tfold.files import sha256_of
+from tfold.folders import files_below
 
 LOW, HIGH, POINTS, SEEDS = 0.01, 3.0, 9, 3
 LEAST, MOST = 1e-9, 1e9  # of λ_c
@@ -158,9 +159,8 @@ def content_of(source):
     if path.is_dir():
         # Reading a million images would take longer than it is worth: names and sizes tell other data from these.
         total = hashlib.sha256()
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                total.update(f"{file.relative_to(path).as_posix()}\0{os.path.getsize(file)}\0".encode())
+        for file in files_below(path):
+            total.update(f"{file.relative_to(path).as_posix()}\0{os.path.getsize(file)}\0".encode())
         return f"folder {total.hexdigest()[:16]}"
     return str(source)
 

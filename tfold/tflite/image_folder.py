@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 from tfold.errors import BadInputError, one_line
+from tfold.folders import files_below, subfolders
 from tfold.quiet import quiet
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -29,7 +30,7 @@ def read_images(folder, inputs, most, rng, resize, scaling):
         (name of the input → pixels `(n, height, width, channels)`, labels or None)
     """
     wanted = _checked_input(inputs, folder, *scaling)
-    paths = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+    paths = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise BadInputError(
             f"A folder of representative images holds {', '.join(SUFFIXES)} files. Received: {folder}, which has none. "
@@ -75,14 +76,9 @@ def _checked_input(inputs, folder, scale, scales_itself):
     return wanted
 
 
-def _is_image(path, folder):
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # ._a.jpg, .thumbnails/a.jpg
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
-
-
 def _labels(folder, paths):
     """The number of each image's class folder, as keras.utils.image_dataset_from_directory has it, or None."""
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = subfolders(folder)
     parts = [path.relative_to(folder).parts for path in paths]
     if len(classes) < 2 or any(len(each) == 1 for each in parts):
         return None
