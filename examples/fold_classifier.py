@@ -54,7 +54,7 @@ def main():
 
     f_alpha = tfold.prefold(base, tfold.AlphaPenalty(arguments.strength), tie=arguments.tie)
     train(f_alpha, data, arguments.epochs, arguments.rate, [
-        tfold.callbacks.AlphaSchedule(arguments.strength, warmup=1),
+        tfold.callbacks.AlphaSchedule(arguments.strength, warmup=min(1, arguments.epochs - 1)),
         tfold.callbacks.AlphaLogger(),
         keras.callbacks.CSVLogger(arguments.output / "alpha.csv"),
     ])

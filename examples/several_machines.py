@@ -119,11 +119,15 @@ def train(arguments, x, y):
 
 def check(arguments):
     """What can be known to be wrong before anything is waited for, and the places of the outputs."""
-    distributed.check(arguments.coordinator, arguments.processes, arguments.process)
-    distributed.check_batch(arguments.batch, arguments.processes, "processes")
     for name, least in (("epochs", 1), ("timeout", 1), ("seed", 0)):
         if getattr(arguments, name) < least:
             raise tfold.BadInputError(f"--{name} is at least {least}. Received: {getattr(arguments, name)}.")
+    if arguments.warmup >= arguments.epochs:
+        raise tfold.BadInputError(
+            f"The penalty works in one epoch at least. Received: --warmup {arguments.warmup}, --epochs "
+            f"{arguments.epochs}. Take --warmup 0, or more epochs.")
+    distributed.check(arguments.coordinator, arguments.processes, arguments.process)
+    distributed.check_batch(arguments.batch, arguments.processes, "processes")
     if arguments.process == 0:
         arguments.output.mkdir(parents=True, exist_ok=True)
         for name in ("f_alpha.keras", "alpha.csv", "result.json"):

@@ -138,7 +138,7 @@ def try_sets(base, folder, rounds):
     tried, before = {}, macs(tfold.fold_batch_norm(base).model)
 
     def measure(blocks, folded):
-        [ratio] = against_base(folded, folder, blocks, *SEARCH, rounds, ".choice.jsonl").values()
+        [ratio] = against_base(folded, folder, blocks, *SEARCH, rounds, "choice").values()
         say(f"    {named(blocks)}: {ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]")
         tried[blocks] = ratio
 
@@ -173,11 +173,12 @@ def named(blocks):
     return f"block{'s' * (len(blocks) > 1)} {' '.join(map(str, blocks))}"
 
 
-def against_base(folded, folder, blocks, runtime, threads, rounds, record=".jsonl"):
+def against_base(folded, folder, blocks, runtime, threads, rounds, record="latency"):
     """The latency of a folded network over that of `base.tflite` in the folder, measured or, if it was, read again."""
     path = folder / f"folded-{'-'.join(map(str, blocks))}.tflite"
     exported(folded, path)
-    return ratios(folder / "base.tflite", path, runtime, threads, blocks=rounds, record=path.with_suffix(record))
+    return ratios(folder / "base.tflite", path, runtime, threads, blocks=rounds,
+                  record=path.with_suffix(f".{record}-{rounds}.jsonl"))
 
 
 def macs(model):

@@ -37,8 +37,8 @@ def _walk(folder, above):
                 yield Path(entry.path)
             elif entry.is_symlink():
                 raise BadInputError(
-                    f"Every file of a folder is there. Received: {entry.path}, a link that leads nowhere. Fetch what it "
-                    "stands for, or remove it."
+                    f"Every file of a folder is there. Received: {entry.path}, a link that leads nowhere. Fetch what "
+                    "it stands for, or remove it."
                 )
     except OSError as error:
         raise BadInputError(

@@ -1,5 +1,6 @@
 import csv
 import importlib.util
+import warnings
 
 import keras
 import numpy as np
@@ -61,6 +62,16 @@ def test_schedule_moves_the_penalty_inside_fit(make):
     history = fit(model, AlphaSchedule(1.0, warmup=1, ramp=1))
     assert history["alpha/strength"] == [0.0, 0.5, 1.0, 1.0]
     np.testing.assert_allclose(history["loss"], [0, 0.5 * 2.25, 2.25, 2.25], rtol=1e-6)  # 3 · (1 − 0.5²) = 2.25
+
+
+def test_a_fit_that_only_warms_up_is_told_of(make):
+    model = prefold(make("functional"))
+    model.compile("sgd", "mse")
+    with pytest.warns(RuntimeWarning, match="λ_c is 0 in every epoch .* warmup=2, epochs=2"):
+        assert fit(model, AlphaSchedule(0.3, warmup=2), epochs=2)["alpha/strength"] == [0.0, 0.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fit(model, AlphaSchedule(0.3, warmup=2), epochs=3)
 
 
 def test_schedule_moves_alpha(make):

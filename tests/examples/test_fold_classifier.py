@@ -1,4 +1,5 @@
 """The example, called on a small network."""
+import csv
 import re
 
 import keras
@@ -20,7 +21,8 @@ def test_from_a_saved_model_to_two_tflite_files(ran, tmp_path):
     said = ran("fold_classifier", "base.keras", "data.npz", "-o", "out", "--epochs", 1, "--tie", "expand", "depthwise")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "alpha.csv", "base.tflite", "folded.keras", "folded.tflite"]
-    assert "alpha/mean" in (tmp_path / "out" / "alpha.csv").read_text()
+    [epoch] = csv.DictReader((tmp_path / "out" / "alpha.csv").read_text().splitlines())
+    assert "alpha/mean" in epoch and float(epoch["alpha/strength"]) > 0  # the only epoch is none to warm up in
     assert "depth" in said and "folded ÷ base" in said
     assert said.startswith("the base network's accuracy on the validation images: ")
     assert "scale: preprocessing (the network is to be trained further)" in said

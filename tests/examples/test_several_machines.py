@@ -106,6 +106,12 @@ def test_a_training_that_diverges_writes_nothing(start, given):
     assert not list((given / "diverged").iterdir())
 
 
+def test_a_training_without_the_penalty_is_refused(example):
+    script = example("several_machines")
+    with pytest.raises(tfold.BadInputError, match="--warmup 1, --epochs 1. Take --warmup 0"):
+        script.check(script.parser().parse_args(["resnet20", "random", "--epochs", "1"]))
+
+
 def test_what_has_to_be_the_same_on_every_machine(example):
     script = example("several_machines")
     arguments = script.parser().parse_args(["resnet20", "data.npz", "--scale=0,1"])

@@ -96,7 +96,8 @@ def test_table2(ran, tmp_path):
     assert row["blocks"] == [2, 4] and row["depth"] == [53, 49] and 0.9 < row["macs"][1] / row["macs"][0] < 1
     assert "−21 %, −4 %" in said
     folder = tmp_path / "out" / "mobilenetv2-0.75-64"
-    assert {path.name for path in folder.iterdir()} == {"base.tflite", "folded-2-4.tflite", "folded-2-4.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {
+        "base.tflite", "folded-2-4.tflite", "folded-2-4.latency-6.jsonl"}
     before = {path: path.read_bytes() for path in folder.iterdir()}
     ran("table2_latency", "--quick", "-o", "out")
     assert results(tmp_path / "out")["rows"] == [row]  # read from the record: two measurements are never the same
@@ -117,9 +118,11 @@ def test_sets_of_blocks_are_measured_and_kept(example, tmp_path):
     table2.exported(tfold.fold_batch_norm(base).model, tmp_path / "base.tflite")
     tried = table2.try_sets(base, tmp_path, rounds=6)
     assert list(tried) == [(1,), (2,), (1, 2)] and all(low <= ratio <= high for ratio, low, high in tried.values())
-    assert {path.name for path in tmp_path.glob("*.choice.jsonl")} == {
-        "folded-1.choice.jsonl", "folded-2.choice.jsonl", "folded-1-2.choice.jsonl"}
+    assert {path.name for path in tmp_path.glob("*.jsonl")} == {
+        "folded-1.choice-6.jsonl", "folded-2.choice-6.jsonl", "folded-1-2.choice-6.jsonl"}
     assert table2.try_sets(base, tmp_path, rounds=6) == tried  # read from the records
+    more = table2.against_base(base, tmp_path, (1, 2), "litert", 1, 7, "choice")  # of other rounds there is another one
+    assert list(more.values()) != [tried[1, 2]] and (tmp_path / "folded-1-2.choice-7.jsonl").exists()
 
 
 def test_sets_of_blocks_are_tried_from_the_best_on(example):

@@ -252,6 +252,7 @@ def test_networks_and_images_that_do_not_fit_are_refused(base, data, mlp, tmp_pa
     ({"augment": "turn"}, "augment is"), ({"precision": "float16"}, "precision is"), ({"distill": 2}, "from 0 to 1"),
     ({"border": "approximate"}, 'post="folded"'), ({"clip": -1}, "clip is"), ({"policy": "foo"}, "policy is"),
     ({"policy": len}, "policy is"), ({"border": "foo"}, "border is"), ({"padding": "foo"}, "padding is"),
+    ({"warmup": 10, "ramp": 10}, "λ_c is at its strength"),
     ({"temperature": 0}, "above 0"), ({"seed": -1}, "seed is"), ({"seed": None}, "seed is"), ({"tie": 3}, "names"),
 ])
 def test_recipes_out_of_range_are_refused(change, words):

@@ -105,6 +105,18 @@ def test_imagenet_is_downloaded_once(trained, packed, tmp_path, monkeypatch, sam
     assert path == tmp_path / "models" / packed.name and path.read_bytes() == packed.read_bytes()
 
 
+def test_a_damaged_download_is_to_be_deleted(packed, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("TFOLD_WEIGHTS_URL", packed.parent.as_uri())
+    path = Path(download(packed.name, packed.parent.as_uri()))
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(BadInputError, match=f"delete {path}, and it is fetched again"):
+        zoo.EfficientNetLite0(weights="imagenet")
+    with pytest.raises(BadInputError) as found:
+        zoo.EfficientNetLite0(weights=path)
+    assert "fetched again" not in str(found.value)
+
+
 def test_without_a_connection(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("TFOLD_WEIGHTS_URL", "http://127.0.0.1:9/")
@@ -200,7 +212,7 @@ def test_what_is_no_file_is_not_unpacked(tmp_path):
     path = archive(tmp_path / "links.tar.gz", ("model.ckpt.index", tarfile.REGTYPE, ""),
                    ("b.index", tarfile.SYMTYPE, "a"), ("c.index", tarfile.FIFOTYPE, ""), ("run", tarfile.REGTYPE, ""))
     with checkpoint_prefix(path) as found:
-        assert [file.name for file in Path(found).parent.iterdir()] == ["model.ckpt.index"]
+        assert [file.name for file in Path(found).parent.glob("[!.]*")] == ["model.ckpt.index"]
         assert Path(f"{found}.index").read_bytes() == b"data"
     assert not Path(found).parent.exists()
 

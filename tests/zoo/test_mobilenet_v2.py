@@ -135,11 +135,15 @@ def published(theirs, write_legacy_h5, tmp_path, monkeypatch):
     return folder
 
 
-def test_imagenet_is_downloaded(published, theirs, same_weights):
+def test_imagenet_is_downloaded(published, theirs, same_weights, tmp_path):
     assert same_weights(zoo.MobileNetV2(0.35, (96, 96, 3), weights="imagenet"), theirs)
     ten = zoo.MobileNetV2(0.35, (96, 96, 3), classes=10, weights="imagenet", small_images=True)
     assert same_weights(ten, theirs, leave_out=["predictions"])
     assert ten.output_shape == (None, 10)
+    [kept] = [path for path in (tmp_path / "home").rglob("*_96.h5")]
+    kept.write_bytes(kept.read_bytes()[:9000])
+    with pytest.raises(BadInputError, match=f"delete {kept}, and it is fetched again"):
+        zoo.MobileNetV2(0.35, (96, 96, 3), weights="imagenet")
     before = layers.Conv2D(3, 1)(keras.Input((96, 96, 1)))  # of the caller, with weights of its own
     no_top = published / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
     for weights in ("imagenet", no_top):  # as the error of a failed download advises

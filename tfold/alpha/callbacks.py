@@ -12,6 +12,7 @@ through.
 """
 
 import math
+import warnings
 
 import keras
 
@@ -40,6 +41,9 @@ class AlphaSchedule(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, if the model has no α with an `AlphaPenalty`.
+
+    Warns:
+        RuntimeWarning: In `fit`, if it warms up all the time.
     """
 
     def __init__(self, strength=0.25, warmup=0, ramp=0):
@@ -67,6 +71,10 @@ class AlphaSchedule(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         _check_model(self)
+        epochs = self.params.get("epochs") or 0
+        if 0 < epochs <= self.warmup:
+            warnings.warn(f"AlphaSchedule: λ_c is 0 in every epoch of this fit, and no activation will go: "
+                          f"warmup={self.warmup}, epochs={epochs}.", RuntimeWarning, stacklevel=2)
 
     def on_epoch_begin(self, epoch, logs=None):
         set_strength(self.model, self.strength_at(epoch))

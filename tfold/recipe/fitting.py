@@ -83,7 +83,8 @@ class _Finite(keras.callbacks.Callback):
         if not loss < float("inf"):
             raise DivergedError(
                 f"A loss stays a number. Received: {loss} in epoch {epoch + 1} of {self.title}: the training has "
-                "diverged. Take a lower learning rate or clip the gradients (clip, --clip), and another folder."
+                "diverged. Take a lower learning rate, or clip the gradients where that can be chosen (clip; --clip of "
+                "tfold sweep), and another folder."
             )
 
 

@@ -116,6 +116,12 @@ class Recipe:
         check_threshold(self.threshold)
         _at_least(1, alpha_epochs=self.alpha_epochs, batch=self.batch)
         _at_least(0, post_epochs=self.post_epochs, warmup=self.warmup, ramp=self.ramp, seed=self.seed)
+        if self.warmup + self.ramp >= self.alpha_epochs:
+            raise BadInputError(
+                "λ_c is at its strength in one epoch of pre-folding at least. Received: "
+                f"warmup={self.warmup} and ramp={self.ramp}, alpha_epochs={self.alpha_epochs}. Take fewer of the "
+                "former, or more of the latter."
+            )
         _numbers(alpha_rate=self.alpha_rate, post_rate=self.post_rate, weight_decay=self.weight_decay)
         _check_clip(self.clip)
         _check_clip(self.post_clip)

@@ -5,10 +5,11 @@
 TFOLD_WEIGHTS_URL is for those who have the files elsewhere: the address of a folder, https://… or file:///….
 """
 import os
+from contextlib import contextmanager
 
 import keras
 
-from tfold.errors import TfoldError, one_line
+from tfold.errors import BadInputError, TfoldError, one_line
 
 VARIABLE = "TFOLD_WEIGHTS_URL"
 
@@ -33,3 +34,14 @@ def download(name, folder):
             f"{folder}{name} by hand and pass weights=<path of the file>; {VARIABLE} names another folder to download "
             "from."
         ) from error
+
+
+@contextmanager
+def of_a_download(path):
+    """Says of what `download` gave, where it turns out to be of no use, how to get it anew. None: it gave nothing."""
+    try:
+        yield
+    except BadInputError as error:
+        if path is None:
+            raise
+        raise BadInputError(f"{error} It was downloaded: delete {path}, and it is fetched again.") from error

@@ -21,7 +21,7 @@ from keras import layers
 from tfold.zoo.archive import is_checkpoint
 from tfold.zoo.arguments import activation_function, check_classes, check_pooling, image_input
 from tfold.zoo.checkpoint import load_checkpoint
-from tfold.zoo.download import download
+from tfold.zoo.download import download, of_a_download
 from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
 from tfold.zoo.weights import IMAGENET, check_weights, load_file
 
@@ -47,15 +47,16 @@ def _variant(number, width, depth, size, dropout, parameters, macs):
         check_pooling(pooling)
         check_classes(classes)
         check_weights(weights, (IMAGENET,), checkpoints=True)
-        if weights == IMAGENET:
-            weights = download(f"efficientnet-lite{number}.tar.gz", URL)
+        published = download(f"efficientnet-lite{number}.tar.gz", URL) if weights == IMAGENET else None
+        weights = published or weights
         x = layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(image) if include_preprocessing else image
         x = _features(x, width, depth)
         x = _top(x, dropout, classes, classifier_activation) if include_top else pooled(x, pooling)
         inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
         model = keras.Model(inputs, x, name=name)
         if weights is not None:
-            (load_checkpoint if is_checkpoint(weights) else load_file)(model, weights)
+            with of_a_download(published):
+                (load_checkpoint if is_checkpoint(weights) else load_file)(model, weights)
         return model
 
     network.__name__ = network.__qualname__ = f"EfficientNetLite{number}"

@@ -15,7 +15,7 @@ from keras import Model, layers
 
 from tfold.errors import BadInputError
 from tfold.zoo.arguments import activation_function, check_classes, check_pooling, image_input
-from tfold.zoo.download import download
+from tfold.zoo.download import download, of_a_download
 from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
 from tfold.zoo.weights import IMAGENET, check_weights, classes_of, load_file
 
@@ -83,7 +83,8 @@ def MobileNetV2(width=1.0, input_shape=None, classes=1000, weights=None, include
     inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = Model(inputs, x, name=name or f"mobilenetv2_{width:0.2f}_{rows or 224}")
     if published:
-        load_file(Model(image, x if whole else features, name=model.name), published)
+        with of_a_download(published):
+            load_file(Model(image, x if whole else features, name=model.name), published)
     elif weights is not None:
         given, classes = classes_of(weights), classes if include_top else 0
         if given is None:
