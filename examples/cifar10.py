@@ -22,6 +22,7 @@ from dataclasses import replace
 import common
 from common import (
     COLUMNS,
+    against,
     base_row,
     data_of,
     draw_alphas,
@@ -108,7 +109,7 @@ def folded(base, data, recipes, folder, arguments):
     rows = []
     for post, recipe in recipes.items():
         outcome = layer_folding(base, data, recipe, folder / post, say, prefolded_in=folder)
-        rows.append(folded_row(arguments.network, recipe.seed, f"λ_c {recipe.strength:g}, {post}", outcome))
+        rows.append(folded_row(arguments.network, recipe.seed, f"λ_c {recipe.strength:g}, {post}", outcome, base, data))
         name = f"{arguments.network}-{recipe.seed}-{recipe.strength:g}-alphas.png"
         draw_alphas(outcome, arguments.output / name, arguments.network)
     return rows
@@ -134,7 +135,9 @@ def trained_on(base, data, training, folder, name):
 
     model = in_fewer_sweeps(in_precision(base, training.precision))
     history = fit(model, data, training, folder, "trained_on", {"base": digest(base)}, say, f"{name}, trained on")
-    return {**base_row(name, training.seed, in_precision(model, "float32"), data, history), "what": "base, trained on"}
+    model = in_precision(model, "float32")
+    return {**base_row(name, training.seed, model, data, history), "what": "base, trained on",
+            "against": against(base, model, data)}
 
 
 if __name__ == "__main__":

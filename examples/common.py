@@ -189,13 +189,29 @@ def base_row(name, seed, base, data, history):
             "macs": cost.macs, "validation": validation, "test": test, "history": history}
 
 
-def folded_row(name, seed, post, outcome):
+def folded_row(name, seed, post, outcome, base, data):
     """A folded network as a row of the results."""
     alphas = list(outcome.alphas.values())
     return {"network": name, "seed": seed, "what": post, "depth": outcome.depth, "layers": outcome.layers,
             "macs": outcome.macs, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
             "prefolded": outcome.accuracy["prefolded"], "fold": outcome.accuracy["fold"], "alphas": outcome.alphas,
-            "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history}
+            "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history,
+            "against": against(base, outcome.folded, data)}
+
+
+def against(base, network, data):
+    """How a network fares against its base on the same test images.
+
+    Returns:
+        dict: points, its accuracy minus the base's in percent; error, the standard error of that, for the images that
+        there happen to be; differing, the share of images that one of the two alone gets right.
+    """
+    from tfold.recipe.fitting import right
+
+    one, other = (right(each, data.x_test, data.y_test, data) for each in (base, network))
+    change = 100.0 * other - 100.0 * one
+    return {"points": float(change.mean()), "error": float(change.std() / len(change) ** 0.5),
+            "differing": float((one != other).mean())}
 
 
 def draw_alphas(outcome, path, name):
@@ -240,6 +256,8 @@ COLUMNS = {
     "layers": lambda row: str(row["layers"]),
     "MACs": lambda row: f"{row['macs'] / 1e6:.1f} M",
     "test accuracy": lambda row: f"{row['test']:.2%}",
+    "against the base, ± standard error": lambda row: "{points:+.2f} ± {error:.2f}".format(**row["against"])
+                                                      if "against" in row else "",
     "validation": lambda row: f"{row['validation']:.2%}",
     "α within 0.05 of 0 or 1": lambda row: f"{row['bimodal']:.0%}" if "bimodal" in row else "",
 }

@@ -77,7 +77,7 @@ def main():
             draw_alphas(outcome, arguments.output / f"{name}-{seed}-{strength:g}-alphas.png", name)
             exported(outcome.folded, part / "folded.tflite")
             gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
-            rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome), "blocks": gone,
+            rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome, base, data), "blocks": gone,
                          "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments.runtime,
                                           arguments.threads, blocks=arguments.rounds,
                                           record=part / f"latency-{arguments.rounds}.jsonl")})

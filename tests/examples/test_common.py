@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfold.errors import BadInputError
+from tfold.recipe.data import Data
 
 
 @pytest.fixture
@@ -62,3 +63,21 @@ def test_a_scale_is_two_numbers(example):
 def test_a_spread_has_no_sign(example):
     spread = example("common").mean_and_spread
     assert spread([-1.0, -2.0], "{:+.2f}") == "-1.50 ± 0.71 (2)" and spread([0.5], "{:+.1f}") == "+0.5"
+
+
+def test_a_difference_has_the_error_of_its_images(example):
+    """Of 100 images 8 are right in the base alone and 2 in the other alone: −6 points, by McNemar's variance."""
+    class Fixed:
+        def __init__(self, classes):
+            self.classes = np.array(classes)
+
+        def predict(self, images, **_):
+            return np.eye(2)[self.classes]
+
+    y = np.zeros(100, int)
+    data = Data("made up", *[np.zeros((100, 1)), y] * 3, 2)
+    base, other = Fixed([0] * 58 + [1] * 42), Fixed([0] * 50 + [1] * 8 + [0] * 2 + [1] * 40)
+    found = example("common").against(base, other, data)
+    assert found["points"] == pytest.approx(-6) and found["differing"] == pytest.approx(0.1)
+    assert found["error"] == pytest.approx(100 * ((8 + 2) / 100 - 0.06**2) ** 0.5 / 10)
+    assert example("common").against(base, base, data) == {"points": 0, "error": 0, "differing": 0}

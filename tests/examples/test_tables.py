@@ -60,6 +60,10 @@ def test_cifar10_killed_and_going_on(images, ran, tmp_path):
     assert "resnet8: epoch 1/1" not in first.stdout and "pre-folding, λ_c 0.25: epoch 1/1" in first.stdout
     found = results(tmp_path / "out")
     assert [row["what"] for row in found["rows"]] == ["base", "λ_c 0.25, merged+distill", "base, trained on"]
+    base, *others = found["rows"]
+    for row in others:
+        assert row["against"]["points"] == pytest.approx(100 * (row["test"] - base["test"]))
+        assert abs(row["against"]["points"]) <= 100 * row["against"]["differing"]
     assert found["rows"][0]["depth"] == 8 and 0 <= found["rows"][1]["bimodal"] <= 1
     assert set(found["rows"][1]["alphas"]) == {f"stage{i}_block1_relu{j}" for i in (1, 2, 3) for j in (1, 2)}
     assert "test accuracy against the base" in first.stdout

@@ -20,6 +20,7 @@ def test_what_cannot_be_measured_takes_nothing_of_the_rest(plan, stand_in, tmp_p
     assert warning.startswith("Latency was not measured. ") and "base.keras" in warning and "--runtime" in warning
     document = results.read(folder)
     assert document["warnings"] == [warning]
+    assert document["unmeasured"] in warning and "base.keras" in document["unmeasured"]
     assert document["counts"] == {"complete": 3} and document["latency"] is None
     assert (folder / "sweep.csv").exists() and (folder / "accuracy-depth.png").exists()
 

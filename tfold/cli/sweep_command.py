@@ -128,7 +128,6 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
     they are not trained on, and BASE should not have been either.
     """
     from tfold.sweeps.plan import Plan, spread_strengths
-    from tfold.sweeps.study import NOT_MEASURED
 
     if strengths is None:
         strengths = spread_strengths(low, high, points)
@@ -150,8 +149,7 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
                     {"tolerance": tolerance, "judge": judge, "blocks": blocks})
     common.write_json("sweep", document)
     _tell(document, output, as_json)
-    unmeasured = any(warning.startswith(NOT_MEASURED) for warning in document["warnings"])
-    return common.FAILED if document["counts"].get("failed") or unmeasured else 0
+    return common.FAILED if document["counts"].get("failed") or document["unmeasured"] else 0
 
 
 def _run(plan, output, storage, name, workers, runtime, retry, report_only, force, judging):

@@ -53,8 +53,12 @@ def fit(model, data, training, folder, phase, about, say, title, callbacks=(), o
 
 def accuracy(model, x, y, data):
     """Share of images that a classifier gets right."""
-    scores = model.predict(data.inputs(x), batch_size=EVALUATED_AT_ONCE, verbose=0)
-    return float((scores.argmax(axis=-1) == y).mean())
+    return float(right(model, x, y, data).mean())
+
+
+def right(model, x, y, data):
+    """Whether a classifier gets an image right, for each of them."""
+    return model.predict(data.inputs(x), batch_size=EVALUATED_AT_ONCE, verbose=0).argmax(axis=-1) == y
 
 
 def _optimizer(training, steps):

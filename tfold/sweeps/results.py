@@ -27,7 +27,7 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
 
     Returns:
         dict: settings, base, trials, counts, knee, pareto (by depth and by latency: names of trials, and "base"),
-        warnings; `finished`: nothing is left to be done.
+        warnings; `finished`: nothing is left to be done; `unmeasured`: why latency could not be measured.
     """
     trials = [_row(each, Path(folder), judge) for each in standings.values()]
     base = base and {**base, "score": base["accuracy"][judge]}
@@ -46,6 +46,7 @@ def collect(standings, base, identity, folder, tolerance=TOLERANCE, judge="valid
         "knee": find_knee(depths, scores, tolerance, what=judge).to_json(),
         "pareto": {"depth": front(base, done, "depth"), "latency": None},
         "latency": None,
+        "unmeasured": None,
         "warnings": (warnings_of(base, judge) if base else []) + warnings_of_places(done),
     }
 

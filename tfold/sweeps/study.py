@@ -29,7 +29,6 @@ PICTURES = ("accuracy-depth.png", "accuracy-latency.png")
 FILES = (DATABASE, f"{DATABASE}.lock", "sweep.json", "sweep.csv", *PICTURES)
 OF_A_TRIAL = re.compile(r"(strength-.+-seed-\d+|base)(\.|$)")  # what lies in TRIALS and LATENCY
 POLL = 0.5  # seconds
-NOT_MEASURED = "Latency was not measured."
 
 
 def run_sweep(plan, folder, storage=None, name="sweep", workers=1, runtime="litert", *, tolerance=TOLERANCE,
@@ -139,8 +138,9 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
             latency.add_to(document, latency.measure(plan.base, chosen, folder / LATENCY, runtime, plan.loading,
                                                      progress, blocks=blocks))
         except (TfoldError, OSError) as error:  # whoever has trained for days wants to see what came of it all the same
-            why = error if isinstance(error, TfoldError) else one_line(error)
-            document["warnings"].append(f"{NOT_MEASURED} {why} With runtime none (--runtime) none is.")
+            document["unmeasured"] = str(error) if isinstance(error, TfoldError) else one_line(error)
+            document["warnings"].append(
+                f"Latency was not measured. {document['unmeasured']} With runtime none (--runtime) none is.")
         _write(document, folder)
     return {**document, "files": ["sweep.json", "sweep.csv",
                                   *(picture for picture in PICTURES if (folder / picture).exists())]}

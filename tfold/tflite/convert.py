@@ -21,7 +21,8 @@ from tfold.tflite.contents import read
 from tfold.tflite.converter import converted
 from tfold.tflite.formats import check_type, format_named
 from tfold.tflite.model_samples import compared_inputs, representative_samples
-from tfold.tflite.parity import Parity, parity
+from tfold.tflite.parity import parity
+from tfold.tflite.parity_result import Parity
 from tfold.tflite.qat_trace import concrete
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import trace
