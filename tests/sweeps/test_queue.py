@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tfold.errors import BadInputError, TfoldError
-from tfold.sweeps import process, store
+from tfold.errors import BadInputError, InUseError, TfoldError
+from tfold.sweeps import process, store, worker
 from tfold.sweeps.claimed import TakenOverError
 from tfold.sweeps.process import Watch
 from tfold.sweeps.queue import Queue
@@ -88,6 +88,22 @@ def test_a_process_elsewhere_is_given_up_when_it_is_silent(url, monkeypatch):
     with pytest.raises(TakenOverError):
         trial.complete(0.9, OUTCOME)
     assert states(queue)[0] == "waiting"
+
+
+def test_whoever_waits_for_a_folder_notices_that_the_trial_was_taken_over(queue, monkeypatch):
+    monkeypatch.setattr(worker, "PAUSE", 0.0)
+    queue.add()
+    events, asked = [], []
+
+    def run(trial):
+        asked.append(trial.name)
+        if asked.count(trial.name) == 3:
+            trial.store.storage.set_trial_state_values(trial._id, queue._states.FAIL)  # as `tend` elsewhere does
+        assert asked.count(trial.name) <= 3
+        raise InUseError("somebody works there")
+
+    worker.work(queue, run, lambda event, **_: events.append(event))
+    assert events == ["claimed", "waiting", "taken over"] * 3 and len(asked) == 9
 
 
 def test_a_beat_keeps_a_trial(url, monkeypatch):
