@@ -67,8 +67,10 @@ def test_no_knee_is_named_where_there_is_none(curve, words):
 def test_with_little_noise_one_trial_a_depth_is_enough():
     depths = np.arange(2, 20, 2)
     knee = find_knee(depths, noisy(bend, 0, 0.002, depths))
-    assert knee.depth == 10 and knee.noise is None
-    assert "too few of these have one depth" in knee.how
+    assert knee.depth == 10
+    assert knee.noise == pytest.approx(0.002, rel=0.7) and "they spread by" in knee.how
+    few = find_knee([2, 3, 4, 5, 6, 7], [0.3, 0.5, 0.7, 0.9, 0.9, 0.9])
+    assert few.depth == 5 and few.noise is None and "too few to tell the noise by" in few.how
 
 
 def test_noise_widens_the_tolerance():

@@ -34,8 +34,7 @@ class Knee:
         how: a sentence: how it was determined.
         why_not: a sentence, where there is none.
         plateau: the accuracy that larger depths have; None with too few trials.
-        noise: the spread (standard deviation) of trials of one depth on the plateau; None where too few depths there
-            have several.
+        noise: the spread (standard deviation) of the plateau's trials; None of fewer than three.
         bend: where two fitted pieces meet, as a check on `depth`.
     """
 
@@ -55,8 +54,8 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     """Find EDNL among trials of several depths.
 
     The tolerance of a depth is `tolerance`, or twice the standard error of the difference between its mean and the
-    plateau, whichever is larger: with few noisy trials a difference of one point says nothing. The noise is that of the
-    plateau's trials: a depth that loses nothing has no more, and networks that are too shallow spread widely.
+    plateau, whichever is larger: with few noisy trials a difference of one point says nothing. The noise is the spread of
+    the plateau's trials: a depth that loses nothing has no other, and networks that are too shallow spread widely.
 
     Args:
         depths: the non-linear depth of each trial that has come to its end.
@@ -108,11 +107,10 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     low, high = _interval(depths, accuracies, tolerance, noise, resamples, seed)
     at = accuracies[depths == depth]
     top = depths >= _deepest(levels)[0]
-    spread = "too few of these have one depth to tell the noise by" if noise is None else \
-        f"of these, trials of one depth spread by {_points(noise)}"
+    spread = "too few to tell the noise by" if noise is None else f"they spread by {_points(noise)}"
     how = (f"EDNL is the least depth whose mean {what} accuracy ({at.mean():.1%}, {_count(len(at), 'trial')}) lies "
            f"within {_points(allowed)} of the plateau ({plateau:.1%}, the median of the {int(top.sum())} trials of "
-           f"depths {depths[top].min():g} to {depths[top].max():g}); {spread}. A {fitted.kind} fitted to all "
+           f"depths {depths[top].min():g} to {depths[top].max():g}; {spread}). A {fitted.kind} fitted to all "
            f"{len(depths)} trials lies at depth {fitted.at:g}.")
     if low is not None:
         how += f" 95 % of {resamples} resamples of the trials give {low} to {high}."
@@ -147,12 +145,9 @@ def _deepest(levels):
 
 
 def _noise(depths, accuracies):
-    """The standard deviation within a depth, pooled over the plateau's depths."""
-    squares, free = 0.0, 0
-    for level in _deepest(np.unique(depths)):
-        at = accuracies[depths == level]
-        squares, free = squares + ((at - at.mean()) ** 2).sum(), free + len(at) - 1
-    return float((squares / free) ** 0.5) if free >= 2 else None  # of one pair, the spread is mostly luck
+    """The standard deviation of the plateau's trials; of a pair, the spread is mostly luck."""
+    top = accuracies[depths >= _deepest(np.unique(depths))[0]]
+    return float(top.std(ddof=1)) if len(top) > 2 else None
 
 
 def _interval(depths, accuracies, tolerance, noise, resamples, seed):
