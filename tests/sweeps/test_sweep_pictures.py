@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("matplotlib")
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from tfold.report.sweep_pictures import draw
@@ -62,7 +63,12 @@ def test_accuracy_against_depth(made, drawn):
 def test_accuracy_against_latency(made, drawn):
     figure = drawn(made, "latency")
     assert {"knee: effective degree of non-linearity (EDNL) 10", "base network, depth 20",
-            "Pareto front: whatever is more accurate is slower"} == labels(figure)
+            "Pareto front: whatever is more accurate is slower",
+            "95 % interval of folded ÷ base, of base ÷ base"} == labels(figure)
+    [lines] = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+    ends = {tuple(line[:, 0]) for line in lines.get_segments()}
+    assert ends == {(2.2 * each["low"], 2.2 * each["high"]) for each in (
+        made["latency"]["base"]["itself"], *made["latency"]["trials"].values())}
     assert figure.axes[0].get_xlabel() == "median latency of one inference, ms"
     assert "litert, 1 thread" in figure.axes[0].get_title()
 

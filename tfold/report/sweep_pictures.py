@@ -44,6 +44,8 @@ def draw(document, path, by):
         _draw_front(axes, front, BY[by][2])
     if by == "depth":
         _draw_pruned(axes, document["trials"])
+    else:
+        _draw_intervals(axes, document["latency"], points, base, factor)
     drawn = axes.scatter(_beside_each_other(points) if by == "depth" else [x for x, _, _ in points],
                          [y for _, y, _ in points],
                          c=[trial["strength"] for _, _, trial in points], norm=norm, cmap=colormaps["viridis"], s=26,
@@ -123,6 +125,15 @@ def _draw_pruned(axes, trials):
     if there:
         axes.scatter([trial["depth"] for trial in there], [100 * trial["reached"] for trial in there], marker="x",
                      s=20, color=PRUNED, zorder=1, label="ended early")
+
+
+def _draw_intervals(axes, latency, points, base, factor):
+    """How far each latency lies from the base's, give or take: an axis that is stretched makes a lot of nothing."""
+    there = [(y, trial["latency"]) for _, y, trial in points] + [(base[1], latency["base"]["itself"])]
+    middle = factor * latency["base"]["median_ms"]
+    heights, found = zip(*there, strict=True)
+    axes.hlines(heights, [middle * each["low"] for each in found], [middle * each["high"] for each in found],
+                color=PRUNED, linewidth=1.0, zorder=1.5, label="95 % interval of folded ÷ base, of base ÷ base")
 
 
 def _draw_knee(axes, document, points, by):
