@@ -60,7 +60,7 @@ def test_one_document_on_stdout(swept, inputs):
     document = ended.document
     assert document["kind"] == "sweep" and document["finished"] and document["counts"] == {"complete": 2}
     assert set(document) == {"version", "kind", "settings", "base", "trials", "counts", "finished", "judge", "knee",
-                             "pareto", "latency", "warnings", "files"}
+                             "pareto", "latency", "unmeasured", "warnings", "files"}
     assert document["settings"]["alpha_epochs"] == 3 and document["settings"]["data"].startswith("sha256 ")
     assert document["base"]["depth"] == 3 and set(document["base"]["accuracy"]) == {"validation", "test"}
     for trial in document["trials"]:

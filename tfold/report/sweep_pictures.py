@@ -129,7 +129,8 @@ def _draw_pruned(axes, trials):
 
 def _draw_intervals(axes, latency, points, base, factor):
     """How far each latency lies from the base's, give or take: an axis that is stretched makes a lot of nothing."""
-    there = [(y, trial["latency"]) for _, y, trial in points] + [(base[1], latency["base"]["itself"])]
+    there = [(y, trial["latency"]) for _, y, trial in points]
+    there += [(base[1], latency["base"]["itself"])] if base else []
     middle = factor * latency["base"]["median_ms"]
     heights, found = zip(*there, strict=True)
     axes.hlines(heights, [middle * each["low"] for each in found], [middle * each["high"] for each in found],
