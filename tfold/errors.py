@@ -13,6 +13,10 @@ class BadInputError(TfoldError, ValueError):
 class InUseError(BadInputError):
     """Another process works there just now; later it may not."""
 
+    def __init__(self, message, path=None):
+        super().__init__(message)
+        self.path = path
+
 
 class ParityError(TfoldError):
     """Two networks that must agree do not."""

@@ -12,6 +12,7 @@ left.
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -112,11 +113,19 @@ def held(folder):
         ) from error
     if not os.access(folder, os.W_OK):
         raise BadInputError(f"The output's folder must be writable. Received: {folder}. Choose another.")
-    with locked(Path(folder) / HELD) as ours:
+    with ExitStack() as stack:
+        path = Path(folder) / HELD
+        try:
+            ours = stack.enter_context(locked(path))
+        except OSError as error:
+            raise BadInputError(
+                f"A folder is held by a file in it. Received: {path} ({error.strerror}). Remove the file if nobody "
+                "works there, or choose another folder."
+            ) from error
         if ours is False:
             raise InUseError(
                 f"One process works in a folder. Received: {folder}, where another is at work. Wait for it, or choose "
-                "another folder."
+                "another folder.", folder
             )
         yield
 
@@ -128,10 +137,10 @@ def sha256_of(path):
 
 
 def clear_away(parent):
-    """Remove the scratch folders in `parent` whose process is gone; without locks nobody can tell, and they stay."""
+    """Remove this user's scratch folders in `parent` whose process is gone; without locks nobody can tell of any."""
     for folder in Path(parent).glob(f"{PREFIX}*/"):
         with suppress(OSError):  # somebody else's, or just gone
-            if folder.is_symlink():  # not our doing
+            if not _is_ours(folder):
                 continue
             with locked(folder / LOCK) as ours:
                 if ours:
@@ -149,14 +158,21 @@ def _new_folder(parent, stack):
             return folder
 
 
+def _is_ours(folder):
+    """Whether it is a folder of this user's, and no link: in a place that many may write to it may lead anywhere."""
+    found = os.lstat(folder)
+    return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid())
+
+
 def _empty(folder):
     """Remove all but the lock, which goes last: by then nobody finds anything to clear away."""
-    for each in folder.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each, ignore_errors=True)
-        elif each.name != LOCK:
-            with suppress(OSError):
-                each.unlink()
+    with suppress(OSError):  # the folder is gone itself
+        for each in list(folder.iterdir()):
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each, ignore_errors=True)
+            elif each.name != LOCK:
+                with suppress(OSError):
+                    each.unlink()
 
 
 def _remove(folder):

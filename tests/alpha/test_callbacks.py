@@ -74,6 +74,13 @@ def test_a_fit_that_only_warms_up_is_told_of(make):
         fit(model, AlphaSchedule(0.3, warmup=2), epochs=3)
 
 
+def test_schedule_in_a_loop_of_ones_own(make):
+    model = prefold(make("functional"))
+    callbacks = keras.callbacks.CallbackList([AlphaSchedule(0.3, warmup=1)], model=model)  # it knows of no epochs
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(0)
+
+
 def test_schedule_moves_alpha(make):
     model = prefold(make("functional"))
     for layer in alpha_layers(model).values():

@@ -92,18 +92,57 @@ def test_a_process_elsewhere_is_given_up_when_it_is_silent(url, monkeypatch):
 
 def test_whoever_waits_for_a_folder_notices_that_the_trial_was_taken_over(queue, monkeypatch):
     monkeypatch.setattr(worker, "PAUSE", 0.0)
+    queue = Queue(queue.store, PAIRS[:1])
     queue.add()
     events, asked = [], []
 
     def run(trial):
         asked.append(trial.name)
-        if asked.count(trial.name) == 3:
+        if len(asked) == 3:
             trial.store.storage.set_trial_state_values(trial._id, queue._states.FAIL)  # as `tend` elsewhere does
-        assert asked.count(trial.name) <= 3
-        raise InUseError("somebody works there")
+        assert len(asked) <= 3
+        raise InUseError("One process works in a folder.", "folder")
+
+    worker.work(queue, run, lambda event, **details: events.append((event, details.get("folder"))))
+    assert events == [("claimed", None), ("waiting", "folder"), ("taken over", None)] and len(asked) == 3
+
+
+def test_others_come_before_a_trial_whose_folder_is_in_use(queue, monkeypatch):
+    monkeypatch.setattr(worker, "PAUSE", 0.0)
+    queue.add()
+    events, tries = [], []
+
+    def run(trial):
+        if trial.strength == 0.1 and len(tries) < 4:
+            tries.append(trial.name)
+            raise InUseError("One process works in a folder.", "folder")
+        return OUTCOME
+
+    def emit(event, strength, **details):
+        events.append((event, strength))
+        queue.add()  # as the sweep's own process does: what was handed back waits again
+
+    worker.work(queue, run, emit)
+    assert events == [
+        ("claimed", 0.1), ("put off", 0.1), ("claimed", 0.3), ("complete", 0.3), ("claimed", 0.2), ("complete", 0.2),
+        ("claimed", 0.1), ("waiting", 0.1), ("complete", 0.1)]
+    assert states(queue) == ["complete"] * 3 and next(iter(queue.standings().values())).lost == 0
+
+
+def test_nobody_waits_for_a_folder_for_ever(queue, monkeypatch):
+    monkeypatch.setattr(worker, "PAUSE", 0.001)
+    monkeypatch.setattr(worker, "LONGEST", 0.2)
+    monkeypatch.setattr(worker, "REPEAT", 0.05)
+    queue = Queue(queue.store, PAIRS[:1])
+    queue.add()
+    events = []
+
+    def run(trial):
+        raise InUseError("One process works in a folder.", "folder")
 
     worker.work(queue, run, lambda event, **_: events.append(event))
-    assert events == ["claimed", "waiting", "taken over"] * 3 and len(asked) == 9
+    assert states(queue) == ["failed"] and events[-1] == "failed"
+    assert 2 <= events.count("waiting") <= 5 and len(events) == events.count("waiting") + 2
 
 
 def test_a_beat_keeps_a_trial(url, monkeypatch):

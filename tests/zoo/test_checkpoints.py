@@ -228,6 +228,9 @@ def test_of_several_checkpoints_one_must_be_named(blank, tmp_path):
 def test_images_of_other_channels(prefix):
     with pytest.raises(BadInputError, match=r"stem/conv2d/kernel of \(3, 3, 3, 32\) for \(3, 3, 1, 32\)"):
         zoo.EfficientNetLite0(weights=prefix, input_shape=(32, 32, 1))
+    for network in (zoo.EfficientNetLite0, zoo.MobileNetV2):  # before the download
+        with pytest.raises(BadInputError, match="3 channels. Received: weights='imagenet' and 1 channels"):
+            network(weights="imagenet", input_shape=(96, 96, 1))
 
 
 def test_a_checkpoint_of_another_number(prefix):

@@ -71,7 +71,7 @@ class AlphaSchedule(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         _check_model(self)
-        epochs = self.params.get("epochs") or 0
+        epochs = (self.params or {}).get("epochs") or 0
         if 0 < epochs <= self.warmup:
             warnings.warn(f"AlphaSchedule: λ_c is 0 in every epoch of this fit, and no activation will go: "
                           f"warmup={self.warmup}, epochs={epochs}.", RuntimeWarning, stacklevel=2)

@@ -34,7 +34,8 @@ class Knee:
         how: a sentence: how it was determined.
         why_not: a sentence, where there is none.
         plateau: the accuracy that larger depths have; None with too few trials.
-        noise: the spread (standard deviation) of the plateau's trials; None of fewer than three.
+        noise: the spread (standard deviation) of the plateau's trials, or where these are two, of trials of one depth;
+            None where that cannot be told either.
         bend: where two fitted pieces meet, as a check on `depth`.
     """
 
@@ -54,8 +55,9 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     """Find EDNL among trials of several depths.
 
     The tolerance of a depth is `tolerance`, or twice the standard error of the difference between its mean and the
-    plateau, whichever is larger: with few noisy trials a difference of one point says nothing. The noise is the spread of
-    the plateau's trials: a depth that loses nothing has no other, and networks that are too shallow spread widely.
+    plateau, whichever is larger: with few noisy trials a difference of one point says nothing. The noise is the spread
+    of the plateau's trials: a depth that loses nothing has no other, and networks that are too shallow spread widely.
+    Of two trials the spread is mostly luck; then it is that of trials of one depth, pooled over the depths.
 
     Args:
         depths: the non-linear depth of each trial that has come to its end.
@@ -89,7 +91,7 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
         return Knee(why_not=f"{_count(len(depths), 'trial')} of {_count(len(levels), 'depth')}: a knee takes at least "
                             f"{LEAST_TRIALS} trials, of at least {LEAST_DEPTHS} depths. Sweep more strengths, or a "
                             "wider range.")
-    noise = _noise(depths, accuracies)
+    noise, whose = _noise(depths, accuracies)
     depth, plateau, allowed = _least_depth(depths, accuracies, tolerance, noise)
     fitted = fit_two_pieces(depths, accuracies)
     found = {"plateau": plateau, "noise": noise, "bend": fitted.at if fitted.stands else None}
@@ -107,10 +109,9 @@ def find_knee(depths, accuracies, tolerance=TOLERANCE, resamples=RESAMPLES, seed
     low, high = _interval(depths, accuracies, tolerance, noise, resamples, seed)
     at = accuracies[depths == depth]
     top = depths >= _deepest(levels)[0]
-    spread = "too few to tell the noise by" if noise is None else f"they spread by {_points(noise)}"
     how = (f"EDNL is the least depth whose mean {what} accuracy ({at.mean():.1%}, {_count(len(at), 'trial')}) lies "
            f"within {_points(allowed)} of the plateau ({plateau:.1%}, the median of the {int(top.sum())} trials of "
-           f"depths {depths[top].min():g} to {depths[top].max():g}; {spread}). A {fitted.kind} fitted to all "
+           f"depths {depths[top].min():g} to {depths[top].max():g}; {whose}). A {fitted.kind} fitted to all "
            f"{len(depths)} trials lies at depth {fitted.at:g}.")
     if low is not None:
         how += f" 95 % of {resamples} resamples of the trials give {low} to {high}."
@@ -145,15 +146,26 @@ def _deepest(levels):
 
 
 def _noise(depths, accuracies):
-    """The standard deviation of the plateau's trials; of a pair, the spread is mostly luck."""
-    top = accuracies[depths >= _deepest(np.unique(depths))[0]]
-    return float(top.std(ddof=1)) if len(top) > 2 else None
+    """(the noise or None, whose it is in words)"""
+    levels = np.unique(depths)
+    top = accuracies[depths >= _deepest(levels)[0]]
+    if len(top) > 2:
+        noise = float(top.std(ddof=1))
+        return noise, f"they spread by {_points(noise)}"
+    squares, free = 0.0, len(depths) - len(levels)
+    for level in levels:
+        at = accuracies[depths == level]
+        squares += ((at - at.mean()) ** 2).sum()
+    if free < 2:
+        return None, "too few to tell the noise by"
+    noise = float((squares / free) ** 0.5)
+    return noise, f"trials of one depth spread by {_points(noise)}"
 
 
 def _interval(depths, accuracies, tolerance, noise, resamples, seed):
     """Quantiles of EDNL over resamples of the trials; (None, None) where most of these hold too few depths.
 
-    The noise is that of all trials: those of a resample, among them the same one twice, would seem to have less.
+    The noise is told beforehand: a resample, with the same trial in it twice, would seem to have less.
     """
     random, found = np.random.default_rng(seed), []
     for _ in range(resamples):

@@ -38,7 +38,8 @@ class Progress:
             attempt = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
             self.say(f"{which}: begun{attempt}")
         elif event["event"] == "waiting":
-            self.say(f"{which}: waits. {event['why']}")
+            self.say(f"{which}: another process works in {event['folder']}: one that was out of reach, and lives on "
+                     "until its next epoch? The trial begins when that one has let go; if it hangs, end it")
         elif event["event"] == "epoch":
             self._epoch(which, event)
         else:

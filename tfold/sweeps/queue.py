@@ -72,20 +72,23 @@ class Queue:
 
     @patient
     @uninterrupted()
-    def waits(self):
-        """Whether there is a trial to claim."""
-        return bool(self._waiting())
+    def waits(self, beside=()):
+        """Whether there is a trial to claim; of other names than those in `beside`."""
+        return any(_name(trial) not in beside for trial in self._waiting())
 
     @patient
     @uninterrupted()
-    def claim(self):
+    def claim(self, last=()):
         """The next trial for this process.
+
+        Args:
+            last: names of trials that come after all others.
 
         Returns:
             A `Claimed`, or None if nothing waits.
         """
         with self.store.lock():
-            for trial in sorted(self._waiting(), key=self._place):
+            for trial in sorted(self._waiting(), key=lambda each: (_name(each) in last, *self._place(each))):
                 if self._set(trial, self._states.RUNNING):
                     self._write(trial, "claim", claim())
                     found = standings(self.store.trials())

@@ -24,10 +24,18 @@ from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
 
 PAUSE = 5.0  # seconds between two looks whether a folder is free
+REPEAT = 600.0  # seconds between two lines that say so
+LONGEST = 6 * 3600.0  # seconds to wait for it: longer than an epoch takes
+
+PUT_OFF = "put off"
 
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM, or the parent's end."""
+
+
+class PutOff(Exception):  # noqa: N818  no error: the trial's turn comes later
+    """Somebody works in the trial's folder, and there are others to go on with; its argument says who and where."""
 
 
 def work(queue, run, emit):
@@ -36,47 +44,61 @@ def work(queue, run, emit):
     Args:
         queue: a `Queue`.
         run: called with a `Claimed`; returns its outcome. `Abandoned` and `DivergedError`, which would come again with
-            the same settings, prune it; after `InUseError` it is called again; any other exception fails the trial.
+            the same settings, prune it; after `InUseError` it is called again later; any other exception fails the
+            trial.
         emit: called with (event, details…).
     """
-    while (trial := queue.claim()) is not None:
+    busy = set()  # trials in whose folders somebody works
+    while (trial := queue.claim(busy)) is not None:
         tell = partial(emit, strength=trial.strength, seed=trial.seed)
         tell("claimed", attempt=trial.lost + 1)
         with trial:
             try:
-                tell(**_ended(trial, run, tell))
+                event = _ended(trial, partial(queue.waits, busy), run, tell)
+                if event["event"] == PUT_OFF:
+                    busy.add(trial.name)
+                tell(**event)
             except TakenOverError as error:  # while it ran, or as it ended
                 tell("taken over", why=str(error))
 
 
-def _when_free(trial, run, tell):
+def _when_free(trial, others, run, tell):
     """Run a trial as soon as nobody else works in its folder.
 
     Somebody may: a process that was out of reach for a while lives on, and lets go of it at its next epoch, at which it
     finds out that the trial was taken from it.
     """
-    waits = False
+    begin = time.monotonic()
+    told = -REPEAT
     while True:
         try:
             return run(trial)
         except InUseError as error:
-            if not waits:
-                tell("waiting", why=str(error))
-            waits = True
+            waited = time.monotonic() - begin
+            if others():
+                raise PutOff(f"another process works in {error.path}; other trials come first") from error
+            if waited > LONGEST:
+                raise
+            if waited - told >= REPEAT:
+                tell("waiting", folder=str(error.path))
+                told = waited
         trial.check()
         time.sleep(PAUSE)
 
 
-def _ended(trial, run, tell):
+def _ended(trial, others, run, tell):
     """Run a trial and write down how it ended; returns that as an event."""
     try:
-        outcome = _when_free(trial, run, tell)
+        outcome = _when_free(trial, others, run, tell)
         trial.complete(outcome["accuracy"]["validation"], outcome)
         return {"event": "complete", "outcome": outcome}
     except KeyboardInterrupt:
         with suppress(TakenOverError):  # whoever has it needs no release, and we are to stop all the same
             trial.release()
         raise
+    except PutOff as reason:
+        trial.release()
+        return {"event": PUT_OFF, "why": str(reason)}
     except (TakenOverError, OutOfReachError):  # it is not ours to end; or nobody can be told until we are gone
         raise
     except (Abandoned, DivergedError) as error:

@@ -23,7 +23,7 @@ from tfold.zoo.arguments import activation_function, check_classes, check_poolin
 from tfold.zoo.checkpoint import load_checkpoint
 from tfold.zoo.download import download, of_a_download
 from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
-from tfold.zoo.weights import IMAGENET, check_weights, load_file
+from tfold.zoo.weights import IMAGENET, check_channels, check_weights, load_file
 
 # channels, repeats, window, stride, expansion
 BLOCKS = (
@@ -47,6 +47,7 @@ def _variant(number, width, depth, size, dropout, parameters, macs):
         check_pooling(pooling)
         check_classes(classes)
         check_weights(weights, (IMAGENET,), checkpoints=True)
+        check_channels(image, weights)
         published = download(f"efficientnet-lite{number}.tar.gz", URL) if weights == IMAGENET else None
         weights = published or weights
         x = layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(image) if include_preprocessing else image

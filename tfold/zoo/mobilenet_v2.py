@@ -17,7 +17,7 @@ from tfold.errors import BadInputError
 from tfold.zoo.arguments import activation_function, check_classes, check_pooling, image_input
 from tfold.zoo.download import download, of_a_download
 from tfold.zoo.pieces import channel_axis, divisible_by_8, pooled
-from tfold.zoo.weights import IMAGENET, check_weights, classes_of, load_file
+from tfold.zoo.weights import IMAGENET, check_channels, check_weights, classes_of, load_file
 
 # channels, repeats, stride of the first, expansion
 STAGES = ((16, 1, 1, 1), (24, 2, 2, 6), (32, 3, 2, 6), (64, 4, 2, 6), (96, 3, 1, 6), (160, 3, 2, 6), (320, 1, 1, 6))
@@ -72,6 +72,7 @@ def MobileNetV2(width=1.0, input_shape=None, classes=1000, weights=None, include
     image = image_input(input_tensor, input_shape, 224, include_top)
     rows, columns = _sides(image)
     whole = include_top and classes == 1000
+    check_channels(image, weights)
     published = _download(width, rows if rows == columns else 224, whole) if weights == IMAGENET else None
     x = features = _features(image, width, small_images)
     if include_top:

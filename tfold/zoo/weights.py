@@ -12,6 +12,7 @@ import keras
 from tfold.errors import BadInputError, one_line
 from tfold.zoo.archive import is_checkpoint
 from tfold.zoo.fit import check_finite
+from tfold.zoo.pieces import channel_axis
 
 IMAGENET = "imagenet"
 
@@ -34,6 +35,16 @@ def check_weights(weights, words=(), checkpoints=False):
     raise BadInputError(
         f"weights is None{known} or {kinds} that exists. Received: weights={weights!r}. Check the path."
     )
+
+
+def check_channels(image, weights):
+    """Raise `BadInputError` where published weights do not fit the input: before they are downloaded, not after it."""
+    channels = image.shape[channel_axis()]
+    if weights == IMAGENET and channels != 3:
+        raise BadInputError(
+            f"The published weights are for images of 3 channels. Received: weights={weights!r} and {channels} "
+            "channels. Leave weights out; or put a layer in front that makes three (input_tensor)."
+        )
 
 
 def classes_of(path):
