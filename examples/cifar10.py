@@ -28,6 +28,7 @@ from common import (
     draw_alphas,
     folded_row,
     prepare,
+    right_on_test,
     run,
     say,
     summary,
@@ -67,11 +68,12 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         base, history = train_base(lambda: network(arguments.network, data), data, training, folder, say)
         rows.append(base_row(arguments.network, seed, base, data, history))
+        base_right = right_on_test(base, data)
         say(f"base: {rows[-1]['test']:.2%} on the test images")
         for strength, ways in recipes.items():
-            rows += folded(base, data, ways, folder / f"strength{strength:g}", arguments)
+            rows += folded(base, base_right, data, ways, folder / f"strength{strength:g}", arguments)
         if longer is not None:
-            rows.append(trained_on(base, data, longer, folder, arguments.network))
+            rows.append(trained_on(base, base_right, data, longer, folder, arguments.network))
     write_results(arguments.output, arguments, rows, COLUMNS, summary=summary(rows))
     print(summary_text(rows))
 
@@ -102,14 +104,15 @@ def plan(arguments, seed):
     return training, longer if "base" in arguments.post else None, recipes
 
 
-def folded(base, data, recipes, folder, arguments):
+def folded(base, base_right, data, recipes, folder, arguments):
     """Pre-folding with one λ_c, and each way of post-folding behind it, as rows of the results."""
     from tfold.recipe.layer_folding import layer_folding
 
     rows = []
     for post, recipe in recipes.items():
         outcome = layer_folding(base, data, recipe, folder / post, say, prefolded_in=folder)
-        rows.append(folded_row(arguments.network, recipe.seed, f"λ_c {recipe.strength:g}, {post}", outcome, base, data))
+        what = f"λ_c {recipe.strength:g}, {post}"
+        rows.append(folded_row(arguments.network, recipe.seed, what, outcome, base_right, data))
         name = f"{arguments.network}-{recipe.seed}-{recipe.strength:g}-alphas.png"
         draw_alphas(outcome, arguments.output / name, arguments.network)
     return rows
@@ -126,7 +129,7 @@ def network(name, data):
     return CifarVGG(int(name.removeprefix("vgg")), data.classes, data.x_train.shape[1:])
 
 
-def trained_on(base, data, training, folder, name):
+def trained_on(base, base_right, data, training, folder, name):
     """The base network with as many epochs more as the folded one had: what training longer alone brings."""
     from tfold.recipe.fitting import fit
     from tfold.recipe.identity import digest
@@ -137,7 +140,7 @@ def trained_on(base, data, training, folder, name):
     history = fit(model, data, training, folder, "trained_on", {"base": digest(base)}, say, f"{name}, trained on")
     model = in_precision(model, "float32")
     return {**base_row(name, training.seed, model, data, history), "what": "base, trained on",
-            "against": against(base, model, data)}
+            "against": against(base_right, model, data)}
 
 
 if __name__ == "__main__":

@@ -189,29 +189,37 @@ def base_row(name, seed, base, data, history):
             "macs": cost.macs, "validation": validation, "test": test, "history": history}
 
 
-def folded_row(name, seed, post, outcome, base, data):
-    """A folded network as a row of the results."""
+def folded_row(name, seed, post, outcome, base_right, data):
+    """A folded network as a row of the results; `base_right` as `against` takes it."""
     alphas = list(outcome.alphas.values())
     return {"network": name, "seed": seed, "what": post, "depth": outcome.depth, "layers": outcome.layers,
             "macs": outcome.macs, "validation": outcome.accuracy["validation"], "test": outcome.accuracy["test"],
             "prefolded": outcome.accuracy["prefolded"], "fold": outcome.accuracy["fold"], "alphas": outcome.alphas,
             "bimodal": sum(min(a, 1 - a) <= 0.05 for a in alphas) / len(alphas), "history": outcome.history,
-            "against": against(base, outcome.folded, data)}
+            "against": against(base_right, outcome.folded, data)}
 
 
-def against(base, network, data):
+def right_on_test(network, data):
+    """Whether a network gets a test image right, for each of them."""
+    from tfold.recipe.fitting import right
+
+    return right(network, data.x_test, data.y_test, data)
+
+
+def against(base_right, network, data):
     """How a network fares against its base on the same test images.
+
+    Args:
+        base_right: `right_on_test` of the base, with which several are compared.
 
     Returns:
         dict: points, its accuracy minus the base's in percent; error, the standard error of that, for the images that
         there happen to be; differing, the share of images that one of the two alone gets right.
     """
-    from tfold.recipe.fitting import right
-
-    one, other = (right(each, data.x_test, data.y_test, data) for each in (base, network))
-    change = 100.0 * other - 100.0 * one
+    right = right_on_test(network, data)
+    change = 100.0 * right - 100.0 * base_right
     return {"points": float(change.mean()), "error": float(change.std() / len(change) ** 0.5),
-            "differing": float((one != other).mean())}
+            "differing": float((right != base_right).mean())}
 
 
 def draw_alphas(outcome, path, name):

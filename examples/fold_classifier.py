@@ -40,8 +40,8 @@ def main():
     from tfold.files import check_output
     from tfold.loading import load_model, save_model
     from tfold.recipe.data import load_data
+    from tfold.recipe.fitting import accuracy
     from tfold.recipe.identity import check_fits
-    from tfold.recipe.layer_folding import measure
 
     base = load_model(arguments.model, arguments.allow_unsafe, arguments.custom_objects)
     data = load_data(arguments.data, arguments.scale, size=base.input_shape[1:])
@@ -49,8 +49,12 @@ def main():
     common.prepare(arguments.output, pictures=False)
     check_output(arguments.output / "folded.keras", ".keras", force=True, source=arguments.model)
     keras.utils.set_random_seed(arguments.seed)
+
+    def validation(model):
+        return accuracy(model, data.x_validation, data.y_validation, data)
+
     # Were they read as it was trained? With a --scale forgotten it would be no better than chance.
-    print(f"the base network's accuracy on the validation images: {measure(base, data)[0]:.2%}", flush=True)
+    print(f"the base network's accuracy on the validation images: {validation(base):.2%}", flush=True)
 
     f_alpha = tfold.prefold(base, tfold.AlphaPenalty(arguments.strength), tie=arguments.tie)
     train(f_alpha, data, arguments.epochs, arguments.rate, [
@@ -60,7 +64,7 @@ def main():
     ])
     result = tfold.fold(f_alpha, preprocessing="keep")  # folded now, it would make the first steps far too long
     print(result.report)
-    print(f"accuracy on the validation images before it is trained on: {measure(result.model, data)[0]:.2%}")
+    print(f"accuracy on the validation images before it is trained on: {validation(result.model):.2%}")
     # The folded network has no batch norm to absorb large steps.
     train(result.model, data, arguments.epochs, arguments.rate / 10)
 
@@ -69,8 +73,8 @@ def main():
     paths = [arguments.output / "base.tflite", arguments.output / "folded.tflite"]
     for model, path in zip((base, folded), paths, strict=True):
         tfold.export(model, path, force=True)
-        _, accuracy = measure(model, data)
-        print(f"{path}: accuracy {accuracy:.2%} on the test images, {path.stat().st_size:,} bytes")
+        test = accuracy(model, data.x_test, data.y_test, data)
+        print(f"{path}: accuracy {test:.2%} on the test images, {path.stat().st_size:,} bytes")
     print(f"folded ÷ base on LiteRT, 1 thread: {tfold.bench(paths).ratio}")
 
 

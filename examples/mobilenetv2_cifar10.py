@@ -22,6 +22,7 @@ from common import (
     prepare,
     ratios,
     ratios_text,
+    right_on_test,
     run,
     say,
     summary,
@@ -66,6 +67,7 @@ def main():
             lambda: MobileNetV2(arguments.width, data.x_train.shape[1:], data.classes, small_images=True,
                                 classifier_activation=None), data, training, folder, say)
         rows.append(base_row(name, seed, base, data, history))
+        base_right = right_on_test(base, data)
         say(f"base: {rows[-1]['test']:.2%} on the test images")
         exported(base, folder / "base.tflite")
         blocks = inverted_residual_activations(base)
@@ -77,7 +79,7 @@ def main():
             draw_alphas(outcome, arguments.output / f"{name}-{seed}-{strength:g}-alphas.png", name)
             exported(outcome.folded, part / "folded.tflite")
             gone = [i for i, block in enumerate(blocks) if outcome.alphas[block[0]] > recipe.threshold]
-            rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome, base, data), "blocks": gone,
+            rows.append({**folded_row(name, seed, f"λ_c {strength:g}", outcome, base_right, data), "blocks": gone,
                          "ratios": ratios(folder / "base.tflite", part / "folded.tflite", arguments.runtime,
                                           arguments.threads, blocks=arguments.rounds,
                                           record=part / f"latency-{arguments.rounds}.jsonl")})
