@@ -27,8 +27,6 @@ PAUSE = 5.0  # seconds between two looks whether a folder is free
 REPEAT = 600.0  # seconds between two lines that say so
 LONGEST = 6 * 3600.0  # seconds to wait for it: longer than an epoch takes
 
-PUT_OFF = "put off"
-
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM, or the parent's end."""
@@ -54,15 +52,12 @@ def work(queue, run, emit):
         tell("claimed", attempt=trial.lost + 1)
         with trial:
             try:
-                event = _ended(trial, partial(queue.waits, busy), run, tell)
-                if event["event"] == PUT_OFF:
-                    busy.add(trial.name)
-                tell(**event)
+                tell(**_ended(trial, queue, busy, run, tell))
             except TakenOverError as error:  # while it ran, or as it ended
                 tell("taken over", why=str(error))
 
 
-def _when_free(trial, others, run, tell):
+def _when_free(trial, queue, busy, run, tell):
     """Run a trial as soon as nobody else works in its folder.
 
     Somebody may: a process that was out of reach for a while lives on, and lets go of it at its next epoch, at which it
@@ -75,7 +70,8 @@ def _when_free(trial, others, run, tell):
             return run(trial)
         except InUseError as error:
             waited = time.monotonic() - begin
-            if others():
+            if queue.waits(busy):
+                busy.add(trial.name)
                 raise PutOff(f"another process works in {error.path}; other trials come first") from error
             if waited > LONGEST:
                 raise
@@ -86,10 +82,10 @@ def _when_free(trial, others, run, tell):
         time.sleep(PAUSE)
 
 
-def _ended(trial, others, run, tell):
+def _ended(trial, queue, busy, run, tell):
     """Run a trial and write down how it ended; returns that as an event."""
     try:
-        outcome = _when_free(trial, others, run, tell)
+        outcome = _when_free(trial, queue, busy, run, tell)
         trial.complete(outcome["accuracy"]["validation"], outcome)
         return {"event": "complete", "outcome": outcome}
     except KeyboardInterrupt:
@@ -98,7 +94,7 @@ def _ended(trial, others, run, tell):
         raise
     except PutOff as reason:
         trial.release()
-        return {"event": PUT_OFF, "why": str(reason)}
+        return {"event": "put off", "why": str(reason)}
     except (TakenOverError, OutOfReachError):  # it is not ours to end; or nobody can be told until we are gone
         raise
     except (Abandoned, DivergedError) as error:
