@@ -18,6 +18,7 @@ from tfold.files import HELD, LOCK, PREFIX, clear_away, held, scratch, whole
 from tfold.locks import locked, take
 
 pytestmark = pytest.mark.skipif(locks.fcntl is None, reason="locks are fcntl's")
+proc = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="looks into /proc")
 
 HOLDER = """
 import sys
@@ -59,7 +60,7 @@ def test_a_killed_process_holds_nothing(tmp_path, holder):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="looks at /proc/locks")
+@proc
 def test_what_is_locked_is_a_file(tmp_path):
     """A lock on a folder is known to one NFS client alone."""
     def locked_here():
@@ -93,7 +94,7 @@ def test_whoever_waits_gets_a_lock_of_his_own(tmp_path):
     assert len(most) == 100 and max(most) == 1 and not path.exists()
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM])
 def test_without_locks_the_work_goes_on(tmp_path, monkeypatch, code):
     def flock(file, how):
         raise OSError(code, os.strerror(code))
@@ -178,6 +179,7 @@ def test_without_locks_only_what_one_has_made_is_removed(tmp_path, monkeypatch):
             assert ours is False
 
 
+@proc
 @pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
 def test_a_lock_that_fails_leaves_no_descriptor(tmp_path, monkeypatch, code):
     """ESTALE is what NFS says of a file that another machine has removed: then the next one is tried."""
@@ -193,6 +195,35 @@ def test_a_lock_that_fails_leaves_no_descriptor(tmp_path, monkeypatch, code):
     with suppress(OSError), locked(tmp_path / "lock") as ours:
         assert ours and code == errno.ESTALE
     assert failed and len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_gone_from_the_server_is_not_taken_for_a_place_without_locks(tmp_path, monkeypatch):
+    really, failed = locks.fcntl.flock, []
+
+    def flock(file, how):
+        if not failed:
+            failed.append(file)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return really(file, how)
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with locked(tmp_path / "lock") as ours:
+        assert ours is True and failed
+
+
+@proc
+def test_a_wait_that_is_interrupted_leaves_no_descriptor(tmp_path):
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with locked(tmp_path / "lock"):
+            open_ = len(os.listdir("/proc/self/fd"))
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(KeyboardInterrupt), locked(tmp_path / "lock", wait=True):
+                pass
+            assert len(os.listdir("/proc/self/fd")) == open_
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_folder_that_is_gone_hides_no_error(tmp_path):
