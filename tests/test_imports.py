@@ -19,6 +19,8 @@ LINES = [
     {"graph"},
     {"passes"},
     {"sampling", "comparison"},
+    {"model_file"},
+    {"keras2"},
     {"verification", "loading"},
     {"folding", "equalizing"},
     {"training"},
@@ -29,7 +31,7 @@ LINES = [
     {"__main__"},
 ]
 FOR_EVERYONE = {"checks", "errors", "reasons", "files", "folders", "locks", "quiet", "version", "registration",
-                "stock", "importing", "__init__"}
+                "stock", "importing", "json_text", "__init__"}
 BESIDE = {("tflite", "measure")}  # a .tflite is checked by running it
 
 

@@ -118,7 +118,7 @@ def test_what_a_module_only_imports_does_not_stand_in_for_keras(tmp_path, module
     model = network(layers.Dense(3, activation="tanh"))
     model.save(tmp_path / "m.keras")
     same(loading.load_model(tmp_path / "m.keras", custom_objects=[name]), model)
-    assert loading._objects_of([name]) == {}
+    assert loading.objects_of([name]) == {}
 
 
 def test_a_package_that_gathers_its_layers(tmp_path, monkeypatch):

@@ -8,35 +8,56 @@ from pathlib import Path
 
 import keras
 
+from tfold import json_text
 from tfold.errors import BadInputError, one_line
 from tfold.files import check_output, whole
+from tfold.model_file import zip_archive
+from tfold.model_file.allowed import check, tensorflow_functions
+from tfold.model_file.read import LEGACY, read
 
-LEGACY = (".h5", ".hdf5")
 REPORT = "tfold.json"
+LONGEST_REPORT = 64 * 2**20  # bytes; that of NASNetLarge takes one
 
 
 def load_model(path, allow_unsafe=False, custom_objects=()):
-    """Load a saved Keras model.
+    """Load a saved Keras model, of Keras 3 or of Keras 2.
+
+    The file's configuration is read as data first, and every class and function in it must be one of Keras, of
+    tensorflow-model-optimization or of tfold, or be named by `custom_objects`; no loader sees the file before that.
 
     Args:
-        path: a `.keras` file (or a legacy `.h5`).
-        allow_unsafe: run code that the file brings along (Lambda layers).
+        path: a `.keras` file, or an `.h5` or `.hdf5` file.
+        allow_unsafe: run code that the file brings along (Lambda layers), and read other files that it names
+            (vocabularies, SavedModels).
         custom_objects: names of modules ("package.module") to import first; every class and function that is defined
             in the module's package and has a name in the module can then be used by the file.
 
+    Returns:
+        A `keras.Model`. A file of Keras 2 becomes one where Keras 3 computes the same (checked against tf_keras where
+        that is installed), and a `tf_keras.Model` where it does not.
+
     Raises:
-        BadInputError: the file is missing, damaged, of another kind, brings code, or needs classes nobody named.
+        BadInputError: the file is missing, damaged, of another kind, brings code, names other files, or needs classes
+            nobody named.
     """
-    path = Path(path)
-    _check_file(path)
-    objects = _objects_of(custom_objects)
+    return load_file(read(path), allow_unsafe, custom_objects)
+
+
+def load_file(file, allow_unsafe=False, custom_objects=()):
+    """Load the model of a `ModelFile`, as `load_model` does of a path."""
+    objects = objects_of(custom_objects)
+    check(file, objects, allow_unsafe)
+    if file.is_of_keras2:
+        from tfold.keras2.load import load  # most files are of Keras 3
+
+        return load(file, objects, allow_unsafe)
     try:
-        with keras.saving.custom_object_scope(objects):
-            return keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
+        with keras.saving.custom_object_scope({**tensorflow_functions(file), **objects}):
+            return keras.saving.load_model(file.path, compile=False, safe_mode=not allow_unsafe)
     except MemoryError:
         raise
     except Exception as error:  # Keras raises whatever the damaged part makes it raise
-        raise BadInputError(_explained(path, error)) from error
+        raise BadInputError(_explained(file, error)) from error
 
 
 def save_model(model, path, force=False, report=None):
@@ -74,16 +95,16 @@ def load_report(path):
         return None
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+            with zip_archive.opened(path, "A .keras file") as archive:
                 text = archive.read(REPORT) if REPORT in archive.namelist() else None
         else:
-            text = path.read_bytes()
+            text = path.read_bytes() if path.stat().st_size < LONGEST_REPORT else b"something that is too long"
         if text is None:
             return None
-        report = json.loads(text)["report"]
+        report = json_text.parse(text)["report"]
         if not {"homes", "before", "after"} <= set(report) or not isinstance(report["homes"], dict):
             raise ValueError("no report of a fold")
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(
             f"A fold's report is the document of tfold fold --json, or lies in the .keras file that tfold fold wrote. "
             f"Received: {path}, which has none that can be read ({one_line(error)[:-1]}). Leave it out, or fold again."
@@ -91,98 +112,8 @@ def load_report(path):
     return report
 
 
-def holds(path, name):
-    """Whether a model file's configuration names a class, before anything of it is made.
-
-    Args:
-        path: a `.keras` or `.h5` file; a damaged or foreign one holds nothing.
-        name: of the class, or a part of it.
-    """
-    if not Path(path).is_file():  # opening a pipe would wait for its other end
-        return False
-    try:
-        if Path(path).suffix in LEGACY:
-            import h5py
-
-            with h5py.File(path) as file:
-                return name in str(file.attrs.get("model_config", ""))
-        with zipfile.ZipFile(path) as archive:
-            return name.encode() in archive.read("config.json")
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return False
-
-
-def _check_file(path):
-    """Raise `BadInputError` where the file cannot be a model: sentences that Keras does not have."""
-    if path.is_dir():
-        raise BadInputError(
-            f"A model is a .keras file. Received: {path}, a directory. A SavedModel cannot be folded: save the Keras "
-            'model itself with model.save("model.keras").'
-        )
-    if not path.exists():
-        raise BadInputError(f"A model is a file. Received: {path}, which does not exist. Check the path.")
-    if not path.is_file():
-        raise BadInputError(f"A model is a file. Received: {path}, a device or pipe. Save it to a file first.")
-    if path.stat().st_size == 0:
-        raise BadInputError(f"A model is a .keras file. Received: {path}, which is empty. Save the model again.")
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[4:8] == b"TFL3":
-        raise BadInputError(
-            f"A model to fold is a .keras file. Received: {path}, a .tflite file, whose layers are fixed already. "
-            "Start from the Keras model it was converted from."
-        )
-    if path.suffix in LEGACY:
-        if not head.startswith(b"\x89HDF"):
-            raise BadInputError(f"A {path.suffix} model is an HDF5 file. Received: {path}, which is something else.")
-    elif path.suffix != ".keras":
-        raise BadInputError(f'A model is a .keras file. Received: {path}. Save it with model.save("model.keras").')
-    elif head.startswith(b"\x89HDF"):
-        raise BadInputError(
-            f"A .keras file is a zip archive. Received: {path}, an HDF5 file. Rename it to "
-            f"{path.with_suffix('.h5')}."
-        )
-    elif not head.startswith(b"PK"):
-        raise BadInputError(
-            f'A .keras file is a zip archive. Received: {path}, which is something else. Save the model with '
-            'model.save("model.keras").'
-        )
-    else:
-        _check_archive(path)
-
-
-def _check_archive(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken, names = archive.testzip(), set(archive.namelist())
-            config = archive.read("config.json") if "config.json" in names else b""
-    except Exception as error:  # zipfile raises many kinds for bytes that are not what it expects
-        raise BadInputError(
-            f"A .keras file must be whole. Received: {path}, which is cut short or damaged ({error}). "
-            "Copy or save it again."
-        ) from error
-    if broken:
-        raise BadInputError(
-            f"A .keras file must be whole. Received: {path}, in which {broken} is damaged. Copy or save it again."
-        )
-    if not config or not names & {"model.weights.h5", "model.weights.npz"}:
-        raise BadInputError(
-            f"A .keras file is a zip archive of config.json and model.weights.h5. Received: {path}, an archive of "
-            f'{", ".join(sorted(names)[:3]) or "nothing"}. Save the model with model.save("model.keras").'
-        )
-    try:
-        described = json.loads(config)
-    except ValueError:  # UnicodeDecodeError is one too
-        described = None
-    if not isinstance(described, dict) or not {"class_name", "config"} <= set(described):
-        raise BadInputError(
-            f"A .keras file describes a Keras model in its config.json. Received: {path}, whose config.json is "
-            'something else. Save the model with model.save("model.keras").'
-        )
-
-
-def _objects_of(modules):
-    """What the file may name: the classes and functions of the given modules."""
+def objects_of(modules):
+    """Return a dict of the classes and functions of the given modules, by the names that a file gives them."""
     objects = {}
     # Where the command is run, like `python -m`: people's layers lie beside their model.
     if modules and "" not in sys.path:
@@ -215,8 +146,9 @@ def _way_out(name, error):
     return f"Make this work first: python -c 'import {name}'."
 
 
-def _explained(path, error):
-    text = " ".join(str(error).split())
+def _explained(file, error):
+    """What an error of Keras' loader means, as a sentence for people."""
+    path, text = file.path, " ".join(str(error).split())
     # Keras wraps one error into the next; what happened stands at the end, behind the configs of all layers around it.
     text = text.rpartition("Exception encountered: ")[2]
     text = re.sub(r"^A total of .* Example error message for object <(\w+) name=([^,>]+)[^>]*>: ", r"\1 '\2': ", text)
@@ -236,10 +168,16 @@ def _explained(path, error):
             f"A model's weights must be whole. Received: {path}, in which they are cut short or damaged "
             f"({_first_sentence(text)[:-1]}). Copy or save it again."
         )
-    return (
-        f"A model is a file that Keras {keras.__version__} can load. Received: {path}: {_first_sentence(text)} "
-        "Save the model again with model.save(), in the version of Keras that made it or a newer one."
-    )
+    said = f"A model is a file that Keras {keras.__version__} can load. Received: {path}: {_first_sentence(text)}"
+    if _is_newer(file.version, keras.__version__):
+        return f"{said} Keras {file.version} has written it. Install that or a newer one: pip install -U keras"
+    return f"{said} What it names there is damaged, or was made for another version of Keras or of your own layers."
+
+
+def _is_newer(version, than):
+    """Whether one version's first two numbers are higher than another's."""
+    numbers = [re.findall(r"\d+", each)[:2] for each in (version, than)]
+    return [*map(int, numbers[0])] > [*map(int, numbers[1])]
 
 
 def _first_sentence(text):

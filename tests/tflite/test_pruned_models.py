@@ -15,7 +15,7 @@ L = tf_keras.layers
 
 @pytest.fixture(scope="module")
 def tfmot():
-    from tfold.tflite.qat_tfmot import tfmot
+    from tfold.keras2.tfmot import tfmot
 
     return tfmot
 

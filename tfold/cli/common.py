@@ -230,9 +230,11 @@ def load(path, allow_unsafe, custom_objects):
     """Load a model."""
     import_keras()
     from tfold import loading
+    from tfold.model_file.read import read
 
-    if loading.holds(path, "QuantizeWrapper"):  # a quantisation-aware model, of tf_keras
-        from tfold.tflite.quantize_aware import load_quantize_aware
+    file = read(path)
+    if file.is_quantize_aware:  # a model of tf_keras, with layers of tfold's that only these files have
+        from tfold.tflite.quantize_aware import load_file
 
-        return load_quantize_aware(path)
-    return loading.load_model(path, allow_unsafe, custom_objects)
+        return load_file(file, allow_unsafe, loading.objects_of(custom_objects))
+    return loading.load_file(file, allow_unsafe, custom_objects)

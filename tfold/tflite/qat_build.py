@@ -12,7 +12,7 @@ from tfold.graph.legacy_calls import read_calls
 from tfold.tflite.qat_kinds import WEIGHTED, kind, name_of
 from tfold.tflite.qat_layers import Int8, QuantizedLayer
 from tfold.tflite.qat_places import places
-from tfold.tflite.qat_tfmot import tf_keras
+from tfold.keras2.tfmot import tf_keras
 
 SUFFIX = "_quantize"
 

@@ -12,7 +12,7 @@ from inspect import signature
 import tensorflow as tf
 
 from tfold.tflite.qat_quantizers import RANGES, WEIGHTS
-from tfold.tflite.qat_tfmot import tf_keras, tfmot_keras
+from tfold.keras2.tfmot import tf_keras, tfmot_keras
 
 registered = tf_keras.saving.register_keras_serializable("tfold")
 

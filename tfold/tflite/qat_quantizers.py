@@ -12,7 +12,7 @@ import math
 
 import tensorflow as tf
 
-from tfold.tflite.qat_tfmot import tf_keras, tfmot_keras
+from tfold.keras2.tfmot import tf_keras, tfmot_keras
 
 Quantizer = tfmot_keras.quantizers.Quantizer
 # A channel this much smaller than the largest is rounded as if it were larger: below it, nothing is left of it in the

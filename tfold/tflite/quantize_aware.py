@@ -13,16 +13,19 @@ it with optimizers, losses and callbacks of tf_keras, or with their names, and f
 """
 import warnings
 from dataclasses import replace
-from pathlib import Path
+from importlib import import_module
 
 from tfold.checks import check_settled
-from tfold.errors import BadInputError, one_line
+from tfold.errors import BadInputError
 from tfold.graph.build import build
 from tfold.graph.capture import capture
 from tfold.graph.legacy_calls import read_calls
 from tfold.graph.tfmot import is_quantize_aware, tfmot_classes
 from tfold.graph.walls import parts
-from tfold.tflite.qat_installed import check_installed
+from tfold.keras2.load import with_tf_keras
+from tfold.keras2.tfmot_installed import check_installed
+from tfold.model_file.allowed import check
+from tfold.model_file.read import read
 
 
 def quantize_aware(model):
@@ -112,21 +115,23 @@ def load_quantize_aware(path):
         BadInputError: there is no such file, or it holds something else.
         TfoldError: tensorflow-model-optimization or tf_keras is not installed.
     """
-    if not Path(path).is_file():
-        raise BadInputError(f"A model is a file. Received: {path}, which does not exist. Check the path.")
-    check_installed()
-    from tfold.tflite.qat_layers import HardSwish, WithConstant
-    from tfold.tflite.qat_tfmot import tf_keras, tfmot_keras
+    return load_file(read(path), compiled=True)
 
-    try:
-        # TFMOT's wrapper writes down the layer inside it by its class' name alone.
-        with tfmot_keras.quantize_scope({kind.__name__: kind for kind in (HardSwish, WithConstant)}):
-            model = tf_keras.models.load_model(path)
-    except Exception as error:  # whatever tf_keras makes of another file
-        raise BadInputError(
-            f"A quantisation-aware model is loaded from what its save() wrote. Received: {path}: {one_line(error)} "
-            "Save it with model.save(\"model.keras\")."
-        ) from error
+
+def load_file(file, allow_unsafe=False, objects=(), compiled=False):
+    """Load the quantization-aware model of a `ModelFile`, as `load_quantize_aware` does of a path.
+
+    Args:
+        file: the `ModelFile`.
+        allow_unsafe: run code that the file brings along.
+        objects: dict of the user's classes and functions by the names that files give them.
+        compiled: compile the model as it was when it was saved.
+    """
+    path = file.path
+    check(file, objects, allow_unsafe, compiled)
+    check_installed()
+    import_module("tfold.tflite.qat_layers")  # registers the layers that these files have
+    model = with_tf_keras(file, objects, allow_unsafe, compiled)
     if not is_quantize_aware(model):
         raise BadInputError(
             f"A quantisation-aware model has layers wrapped by TFMOT. Received: {path}, in which there are none. Load "

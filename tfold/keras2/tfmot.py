@@ -5,7 +5,7 @@ that afterwards gets tf_keras: `tf.keras` where it is first used later, and ever
 `tf.keras` is settled before, as the environment has it, and the environment is put back behind. (What remains:
 `tf.compat.v1.keras`, which Keras 3 does not have, is tf_keras' from then on.)
 
-    from tfold.tflite.qat_tfmot import tf_keras, tfmot_keras
+    from tfold.keras2.tfmot import tf_keras, tfmot_keras
 """
 import os
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from importlib import import_module
 
 from tfold.errors import TfoldError, one_line
 from tfold.graph.family import family_named
-from tfold.tflite.qat_installed import INSTALL
+from tfold.keras2.tfmot_installed import INSTALL
 
 SWITCH = "TF_USE_LEGACY_KERAS"
 

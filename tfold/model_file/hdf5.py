@@ -1,0 +1,72 @@
+"""Read an HDF5 file whose sender is not known: it names no other file, and is not far larger than it is."""
+from contextlib import contextmanager
+
+from tfold.errors import BadInputError, one_line
+from tfold.model_file.zip_archive import MOST_PER_PACKED_BYTE, UNSUSPICIOUS_BYTES
+
+# What h5py and NumPy raise for bytes that are not what they expect.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, ArithmeticError, EOFError)
+
+
+@contextmanager
+def opened(path, source=None, bytes_at_hand=None):
+    """Open an HDF5 file for reading, and look at every object in it.
+
+    Args:
+        path: of the file, for messages.
+        source: what h5py opens: a path or a file object; `path` if None.
+        bytes_at_hand: how large the file is; looked up if None.
+
+    Yields:
+        `h5py.File`.
+
+    Raises:
+        BadInputError: the file is damaged, refers to another file, or its arrays are far larger than the file; also
+            where reading inside the `with` block fails.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path if source is None else source, "r") as file:
+            _check_objects(path, file, path.stat().st_size if bytes_at_hand is None else bytes_at_hand)
+            yield file
+    except BadInputError:
+        raise
+    except DAMAGE as error:
+        raise BadInputError(
+            f"A model's weights must be whole. Received: {path}, in which they are cut short or damaged "
+            f"({one_line(error)[:-1]}). Copy or save it again."
+        ) from error
+
+
+def _check_objects(path, file, size):
+    import h5py
+
+    total = 0
+
+    def check_link(name, link):
+        if isinstance(link, h5py.ExternalLink):
+            raise _names_a_file(path, name, link.filename)
+
+    def check_object(name, found):
+        nonlocal total
+        if isinstance(found, h5py.Dataset):
+            if found.external:
+                raise _names_a_file(path, name, found.external[0][0])
+            if found.is_virtual:
+                raise _names_a_file(path, name, found.virtual_sources()[0].file_name)
+            total += found.size * found.dtype.itemsize
+
+    # None of the two follows a link into another file, and each sees every object once.
+    file.visititems_links(check_link)
+    file.visititems(check_object)
+    if total > max(UNSUSPICIOUS_BYTES, MOST_PER_PACKED_BYTE * size):
+        raise BadInputError(
+            f"A model's weights are at most {MOST_PER_PACKED_BYTE} times as large as their file. Received: {path}, "
+            f"whose {size / 2**20:.1f} MiB become {total / 2**20:,.0f} MiB. Save it again without compression.")
+
+
+def _names_a_file(path, name, other):
+    return BadInputError(
+        f"A model file reads no other file. Received: {path}, whose {name!r} lies in the file {str(other)!r}. "
+        "Save the model again, all of it in one file.")
