@@ -12,6 +12,7 @@ import pytest
 import tfold
 from tfold import loading
 from tfold.errors import BadInputError
+from tfold.model_file.read import ModelFile
 
 layers = keras.layers
 
@@ -147,9 +148,15 @@ def test_custom_objects_end_with_the_loading(tmp_path, module):
     (ValueError("Unknown layer: 'Mine'. Please ensure"), "names 'Mine'"),
     (TypeError("Could not locate function 'pkg>act'. Make"), "names 'pkg>act'"),
     (OSError("Unable to open file (truncated file)"), "Copy or save it again"),
-    (ValueError("one\ntwo. three"), "Received: m.keras: one two\\. Save"),
+    (ValueError("one\ntwo. three"), "Received: m.keras: one two\\. What it names there"),
     (ValueError(""), "m.keras"),
 ])
 def test_keras_errors_in_one_sentence(error, words):
-    said = loading._explained(Path("m.keras"), error)
+    said = loading._explained(ModelFile(Path("m.keras"), {}, keras.__version__), error)
     assert re.search(words, said) and "\n" not in said and "Received: m.keras" in said
+
+
+def test_a_file_of_a_newer_keras_says_which():
+    error = ValueError("Unrecognized keyword arguments passed to Dense: {'new_setting': 3}")
+    said = loading._explained(ModelFile(Path("m.keras"), {}, "4.1.0"), error)
+    assert "Keras 4.1.0 has written it" in said and "pip install -U keras" in said

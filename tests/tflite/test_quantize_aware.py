@@ -123,7 +123,7 @@ def test_a_package_that_is_missing(package, title, monkeypatch):
 
 @pytest.mark.parametrize("make, words", [
     (lambda path: None, "which does not exist"),
-    (lambda path: path.write_bytes(b"nonsense"), "what its save.. wrote. Received: .*model.keras"),
+    (lambda path: path.write_bytes(b"nonsense"), "is a zip archive. Received: .*model.keras"),
     (lambda path: pytest.importorskip("tf_keras").Sequential([
         pytest.importorskip("tf_keras").layers.Dense(2, input_shape=(3,))]).save(path), "in which there are none"),
 ])

@@ -59,12 +59,10 @@ def _named(described):
 def _check_object(file, described, layer, objects, allow_unsafe):
     """Raise where one object of a configuration, `{"class_name": …, "config": …}`, is not allowed."""
     kind, config = described["class_name"], described.get("config")
-    of = f" of layer {layer!r}" if layer else ""
     if not isinstance(kind, str):
-        raise _refused(file, f"which names a class by {type(kind).__name__}{of} and not by its name",
-                       "Save the model again.")
+        raise _unknown(file, str(kind)[:80], described.get("module"), layer)
     if kind == "function":
-        _check_function(file, described, of, objects)
+        _check_function(file, described, layer, objects)
     elif kind == "__lambda__" or (kind == "Lambda" and _has_code(config)):
         if not allow_unsafe:
             raise _is_code(file, f"Python code in a Lambda layer{f' ({layer!r})' if layer else ''}")
@@ -79,9 +77,7 @@ def _check_object(file, described, layer, objects, allow_unsafe):
     elif kind in ("TFOpLambda", "SlicingOpLambda"):
         _check_tf_function(file, config, layer)
     elif not _is_known(file, described):
-        module = described.get("module")
-        where = f"{module}.{kind}" if isinstance(module, str) and module.partition(".")[0] != "keras" else kind
-        raise _unknown(file, where, of if where != layer else "")
+        raise _unknown(file, kind, described.get("module"), layer)
     if kind in _VOCABULARIES and isinstance(config, dict) and not allow_unsafe:
         for key in _VOCABULARY_KEYS:
             if isinstance(config.get(key), str):
@@ -101,13 +97,12 @@ def _is_named(described, objects):
                for name in (described["class_name"], described.get("registered_name")))
 
 
-def _check_function(file, described, of, objects):
+def _check_function(file, described, layer, objects):
     name, module = described.get("config"), described.get("module")
     if isinstance(name, str) and name in objects:
         return
-    full = name if module in (None, "builtins") else f"{module}.{name}"
     if not isinstance(name, str):
-        raise _unknown(file, str(name)[:80], of)
+        raise _unknown(file, str(name)[:80], module, layer)
     if module in (None, "builtins"):
         found = next(filter(None, (getattr(getattr(keras, place), name, None) for place in _PLACES)), None)
     elif tensorflow_activation(described):
@@ -117,7 +112,7 @@ def _check_function(file, described, of, objects):
         if found is None and isinstance(module, str) and module.partition(".")[0] in ("keras", "tf_keras"):
             found = getattr(keras.activations, name, None)  # a function's module inside an older Keras
     if not getattr(found, "__module__", "").startswith(_MODULES_OF_FUNCTIONS):
-        raise _unknown(file, full, of)
+        raise _unknown(file, name, module, layer)
 
 
 def tensorflow_functions(file):
@@ -158,8 +153,9 @@ def _check_tf_function(file, config, layer):
     if config == {} or symbol is None and isinstance(config, dict):
         symbol = "__operators__.getitem"  # a slice does not always say it
     if not only_computes(symbol):
-        raise _refused(file, f"whose layer {layer!r} calls TensorFlow's {symbol!r}",
-                       "tfold loads models of functions that only compute: replace the layer in the model.")
+        raise BadInputError(
+            "Of TensorFlow's functions a model file calls those that only compute. Received: "
+            f"{file.path}, whose layer {layer!r} calls tf.{symbol}. Replace the layer in the model.")
 
 
 def _is_known(file, described):
@@ -226,12 +222,13 @@ _TFMOT = {
     "QuantizeAwareActivation", "PolynomialDecay", "ConstantSparsity",
     "QuantizedLayer", "Int8", "WithConstant", "HardSwish",
 }
+_PACKAGES = ("Experimental>", "keras>", "tfold>", "Custom>")  # under which Keras 2 registers some of its own
 _TFMOT_PACKAGES = ("tensorflow_model_optimization", "tfold", "keras", "tf_keras")
 
 
 def _of_keras2(kind, module):
     """Whether a class of a Keras 2 file is Keras' or TFMOT's: these files give a name alone, or a module of its time."""
-    name = kind.rpartition(">")[2] if kind.startswith(("Experimental>", "keras>", "tfold>")) else kind
+    name = kind.rpartition(">")[2] if kind.startswith(_PACKAGES) else kind
     package = "keras" if module is None else str(module).partition(".")[0]
     if name in _TFMOT:
         return package in _TFMOT_PACKAGES
@@ -241,17 +238,13 @@ def _of_keras2(kind, module):
             or name in {each.__name__ for each in _harmless()} or hasattr(keras.layers, name) and name not in _CODE)
 
 
-def _refused(file, what, way_out):
+def _unknown(file, name, module, layer):
+    where = [f"of the module {module}"] * (module not in (None, "builtins")) + [f"in layer {layer!r}"] * bool(layer)
+    where = f" ({', '.join(where)})" if where else ""
     return BadInputError(
-        f"A model file names nothing but classes and functions of Keras, TFMOT and tfold, and those that "
-        f"--custom-objects names. Received: {file.path}, {what}. {way_out}")
-
-
-def _unknown(file, name, of):
-    return BadInputError(
-        f"Every class and function that a model file names must be known: it is Keras', TFMOT's or tfold's, or is "
-        f"named by the user. Received: {file.path}, which names {name!r}{of}. If you know it and trust it, name the "
-        "module that defines it: --custom-objects package.module.")
+        "Every class and function that a model file names must be known: one of Keras, TFMOT or tfold, or of a module "
+        f"that you name. Received: {file.path}, which names {name!r}{where}. "
+        "If you trust it, name the module that defines it: --custom-objects package.module.")
 
 
 def _is_code(file, what):

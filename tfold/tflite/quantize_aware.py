@@ -13,7 +13,6 @@ it with optimizers, losses and callbacks of tf_keras, or with their names, and f
 """
 import warnings
 from dataclasses import replace
-from importlib import import_module
 
 from tfold.checks import check_settled
 from tfold.errors import BadInputError
@@ -130,8 +129,11 @@ def load_file(file, allow_unsafe=False, objects=(), compiled=False):
     path = file.path
     check(file, objects, allow_unsafe, compiled)
     check_installed()
-    import_module("tfold.tflite.qat_layers")  # registers the layers that these files have
-    model = with_tf_keras(file, objects, allow_unsafe, compiled)
+    from tfold.tflite.qat_layers import HardSwish, WithConstant  # registers all that these files have
+
+    # TFMOT's wrapper writes down the layer inside it by its class' name alone.
+    inside = {kind.__name__: kind for kind in (HardSwish, WithConstant)}
+    model = with_tf_keras(file, {**dict(objects), **inside}, allow_unsafe, compiled)
     if not is_quantize_aware(model):
         raise BadInputError(
             f"A quantisation-aware model has layers wrapped by TFMOT. Received: {path}, in which there are none. Load "
