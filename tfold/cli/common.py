@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -83,7 +84,8 @@ def model_options(command):
         help="Import this Python module for the classes that the model uses. May be given several times.",
     )(command)
     return click.option(
-        "--allow-unsafe", is_flag=True, help="Run Python code that the file brings along (Lambda layers)."
+        "--allow-unsafe", is_flag=True,
+        help="Run code that the file brings along (Lambda layers), and read files that it names.",
     )(command)
 
 
@@ -124,7 +126,7 @@ def reported(command):
         except (Exception, KeyboardInterrupt) as error:
             code, message = _verdict(error)
         if message:
-            click.echo(f"tfold: {message}", err=True)
+            click.echo(f"tfold: {printable(message)}", err=True)
             write_json("error", {"error": message, "exit_code": code})
         if as_json:
             try:
@@ -133,7 +135,7 @@ def reported(command):
                 raise
             except OSError as error:
                 code = FAILED
-                click.echo(f"tfold: {_verdict(error)[1]}", err=True)
+                click.echo(f"tfold: {printable(_verdict(error)[1])}", err=True)
                 streams.abandon_stdout()
         context.exit(code)
 
@@ -154,7 +156,7 @@ def _verdict(error):
     if isinstance(error, OSError):  # a full disk, no permission
         return FAILED, f"Files must be readable and writable. Received: {error}. Make room, or choose another place."
     # Whatever else comes up is our mistake: nobody can tell us about it without the traceback.
-    traceback.print_exception(error)
+    click.echo(printable("".join(traceback.format_exception(error))), err=True)
     return FAILED, f"this is a fault of tfold ({type(error).__name__}). Please report it with the lines above."
 
 
@@ -165,7 +167,22 @@ def write_json(kind, document):
 
 def say(text, as_json=False):
     """Text for people: stdout, or stderr where stdout belongs to a JSON document."""
-    click.echo(text, err=as_json)
+    click.echo(printable(text), err=as_json)
+
+
+def printable(text):
+    """Return text with its control characters spelled out: a layer's name must not move a terminal's cursor.
+
+    Example:
+
+    >>> printable("conv\\x1b[2J")
+    'conv\\\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+# Unicode's control characters but for the tabulator and the end of a line, and those that turn the text's direction.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def command_line(*words):

@@ -4,8 +4,8 @@
     tf.nn.relu(x)       TFOpLambda "nn.relu", x
     x[:, 1:]            SlicingOpLambda, x, slice_spec=[…]
 
-The file has the first argument by its place and all others by TensorFlow's names for them, so that the functions of this
-table take their arguments under these names.
+The file has the first argument by its place and all others by TensorFlow's names for them, so that the functions of
+this table take their arguments under these names.
 """
 from keras import ops
 

@@ -5,8 +5,8 @@
     ThresholdedReLU {"theta": 0.5}          →  ReLU(threshold=0.5)
     Dense {"activation": "hard_sigmoid"}    →  Dense ─ Rescaling(0.2, 0.5) ─ ReLU(max_value=1)
 
-A setting that Keras 3's class does not take is left out where it stands at the value that changes nothing. Anything else
-is `Untranslatable`. Initializers are left out, since the weights are in the file.
+A setting that Keras 3's class does not take is left out where it stands at the value that changes nothing. Anything
+else is `Untranslatable`. Initializers are left out, since the weights are in the file.
 """
 import inspect
 import warnings

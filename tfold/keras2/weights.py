@@ -26,7 +26,7 @@ def load_hdf5(path, file, part):
         BadInputError: arrays are missing, or of another shape.
         Untranslatable: it cannot be told which array belongs where.
     """
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     stored = {}
     for name in _names(group, "layer_names"):
         layer = group[name]
@@ -219,7 +219,7 @@ def _given(path, group, part, layer):
     if nested is not None and nested.kind in MODELS:
         _load_folder(path, group, nested)
         return {id(variable) for variable in layer.weights}
-    stored = group["vars"] if "vars" in group else {}
+    stored = group.get("vars", {})
     own = [*layer._trainable_variables, *layer._non_trainable_variables]
     if len(stored) > len(own):
         raise Untranslatable(f"weights of the layer {part.name!r}, of which there are {len(stored)}, not {len(own)}")

@@ -184,7 +184,8 @@ def _harmless():
         new = set(todo.pop().__subclasses__()) - found
         found |= new
         todo += new
-    return frozenset(each for each in found | {kind for kind in vars(keras.quantizers).values() if isinstance(kind, type)}
+    found |= {kind for kind in vars(keras.quantizers).values() if isinstance(kind, type)}
+    return frozenset(each for each in found
                      if each.__module__.partition(".")[0] in ("keras", "tfold")
                      and each.__name__ not in _CODE and each.__name__ != _SAVED_MODEL)
 
@@ -227,7 +228,7 @@ _TFMOT_PACKAGES = ("tensorflow_model_optimization", "tfold", "keras", "tf_keras"
 
 
 def _of_keras2(kind, module):
-    """Whether a class of a Keras 2 file is Keras' or TFMOT's: these files give a name alone, or a module of its time."""
+    """Whether a class of a Keras 2 file is Keras' or TFMOT's: it has a name alone, or a module of its time."""
     name = kind.rpartition(">")[2] if kind.startswith(_PACKAGES) else kind
     package = "keras" if module is None else str(module).partition(".")[0]
     if name in _TFMOT:

@@ -5,7 +5,8 @@ from tfold.errors import BadInputError, one_line
 from tfold.model_file.zip_archive import MOST_PER_PACKED_BYTE, UNSUSPICIOUS_BYTES
 
 # What h5py and NumPy raise for bytes that are not what they expect.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, ArithmeticError, EOFError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, ArithmeticError, EOFError,
+          SystemError)
 
 
 @contextmanager
@@ -42,31 +43,29 @@ def opened(path, source=None, bytes_at_hand=None):
 def _check_objects(path, file, size):
     import h5py
 
-    total = 0
+    others, sizes = [], []  # h5py does not bear an exception out of its visits
 
-    def check_link(name, link):
+    def look_at_link(name, link):
         if isinstance(link, h5py.ExternalLink):
-            raise _names_a_file(path, name, link.filename)
+            others.append((name, link.filename))
 
-    def check_object(name, found):
-        nonlocal total
+    def look_at_object(name, found):
         if isinstance(found, h5py.Dataset):
-            if found.external:
-                raise _names_a_file(path, name, found.external[0][0])
+            others.extend((name, other) for other, *_ in found.external or ())
             if found.is_virtual:
-                raise _names_a_file(path, name, found.virtual_sources()[0].file_name)
-            total += found.size * found.dtype.itemsize
+                others.extend((name, source.file_name) for source in found.virtual_sources())
+            sizes.append(found.size * found.dtype.itemsize if found.size else 0)
 
     # None of the two follows a link into another file, and each sees every object once.
-    file.visititems_links(check_link)
-    file.visititems(check_object)
+    file.visititems_links(look_at_link)
+    file.visititems(look_at_object)
+    if others:
+        name, other = others[0]
+        raise BadInputError(
+            f"A model file reads no other file. Received: {path}, whose {name!r} lies in the file {str(other)!r}. "
+            "Save the model again, all of it in one file.")
+    total = sum(sizes)
     if total > max(UNSUSPICIOUS_BYTES, MOST_PER_PACKED_BYTE * size):
         raise BadInputError(
             f"A model's weights are at most {MOST_PER_PACKED_BYTE} times as large as their file. Received: {path}, "
             f"whose {size / 2**20:.1f} MiB become {total / 2**20:,.0f} MiB. Save it again without compression.")
-
-
-def _names_a_file(path, name, other):
-    return BadInputError(
-        f"A model file reads no other file. Received: {path}, whose {name!r} lies in the file {str(other)!r}. "
-        "Save the model again, all of it in one file.")

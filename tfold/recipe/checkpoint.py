@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfold import json_text
 from tfold.errors import BadInputError, one_line
 from tfold.files import whole
 from tfold.recipe.identity import check_same
@@ -45,7 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
             return 0
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
+                about = json_text.parse(str(file["about"]))
                 values = [file[f"v{i}"] for i in range(len(file.files) - 1)]
         except MemoryError:
             raise

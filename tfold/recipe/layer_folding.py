@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from tfold import json_text
 from tfold.alpha.callbacks import AlphaLogger, AlphaSchedule
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alphas
@@ -185,7 +186,7 @@ def _finished(folder, recipe, about, loading):
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_text.parse(path.read_text(encoding="utf-8"))
         outcome = Outcome(**{name: found[name] for name in Outcome.__annotations__ if name not in ("folded", "report")})
     except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(

@@ -7,12 +7,12 @@
 
 The tensors are the runtime's own (`experimental_preserve_all_tensors`); a tensor has the same name in both files.
 """
-import json
 import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tfold import json_text
 from tfold.errors import BadInputError
 from tfold.files import scratch
 from tfold.measure import run_tensors
@@ -128,7 +128,7 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
 def _said(contents):
     """What `tfold.export` wrote into the file about itself; {} where it did not."""
     try:
-        said = json.loads(contents.metadata.get(METADATA, b"{}"))
+        said = json_text.parse(contents.metadata.get(METADATA, b"{}"))
     except ValueError:
         said = {}
     return said if isinstance(said, dict) else {}

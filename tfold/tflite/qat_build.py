@@ -9,10 +9,10 @@ from tfold.graph.call import Tensor, filled
 from tfold.graph.clone import clone_layer, copy_weights
 from tfold.graph.family import family_named, is_operation
 from tfold.graph.legacy_calls import read_calls
+from tfold.keras2.tfmot import tf_keras
 from tfold.tflite.qat_kinds import WEIGHTED, kind, name_of
 from tfold.tflite.qat_layers import Int8, QuantizedLayer
 from tfold.tflite.qat_places import places
-from tfold.keras2.tfmot import tf_keras
 
 SUFFIX = "_quantize"
 

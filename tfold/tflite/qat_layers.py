@@ -11,8 +11,8 @@ from inspect import signature
 
 import tensorflow as tf
 
-from tfold.tflite.qat_quantizers import RANGES, WEIGHTS
 from tfold.keras2.tfmot import tf_keras, tfmot_keras
+from tfold.tflite.qat_quantizers import RANGES, WEIGHTS
 
 registered = tf_keras.saving.register_keras_serializable("tfold")
 
