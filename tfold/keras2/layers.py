@@ -173,7 +173,7 @@ def _activation(key, value, kind, name, inner, objects):
     if called is None:
         if isinstance(value, dict) and "class_name" in value:
             return inner(value), []
-        raise Untranslatable(f"{key}={value!r} in the {kind} layer {name!r}")
+        raise Untranslatable(f"the {kind} layer {name!r}, whose {key} is a function of its own")
     if called in objects:
         return objects[called], []
     if called == _OTHER_HARD_SIGMOID and key == "activation" and not _is_recurrent(kind):

@@ -12,7 +12,7 @@ from tfold.keras2.errors import Untranslatable
 from tfold.keras2.layers import make_layer, plain_name
 
 MODELS = {"Model", "Functional", "Sequential"}
-_PRUNED = "PruneLowMagnitude"
+PRUNED = "PruneLowMagnitude"
 
 
 @dataclass
@@ -62,8 +62,9 @@ def make_network(config, objects=()):
 
 def _make(described, objects):
     kind, config = described["class_name"], described["config"]
-    if kind == _PRUNED:  # pruning has left its zeros in the layer's own kernel
-        return _make({**config["layer"], "name": config["layer"]["config"]["name"]}, objects)
+    if kind == PRUNED:  # pruning has left its zeros in the layer's own kernel
+        made = _make(config["layer"], objects)
+        return _Made(Part(str(config.get("name")), kind, made.part.layer, [made.part]), made.call)
     if kind == "Sequential" and kind not in objects:
         return _sequential(config, objects)
     if kind in MODELS and kind not in objects:
@@ -127,7 +128,7 @@ def _input_shape(described):
         first = inputs[0] if isinstance(inputs[0], str) else inputs[0][0]
         return _input_shape(next(each for each in layers if each["name"] == first))
     inside = settings.get("layer")
-    if shape is None and isinstance(inside, dict) and described["class_name"] == _PRUNED:
+    if shape is None and isinstance(inside, dict) and described["class_name"] == PRUNED:
         return _input_shape(inside)
     return shape
 
@@ -155,7 +156,7 @@ class _Graph:
                 self.parts.append(Part(name, kind))
                 continue
             if kind in ("TFOpLambda", "SlicingOpLambda"):
-                self.made[name] = self._function(layer["config"].get("function") or functions.SLICING)
+                self.made[name] = self._function(name, layer["config"].get("function") or functions.SLICING)
                 self.parts.append(Part(name, kind))
             else:
                 made = _make(layer, objects)
@@ -242,8 +243,27 @@ class _Graph:
             return [self._filled(each) for each in value]
         return value
 
-    def _function(self, symbol):
-        return lambda first, **settings: functions.call(symbol, first, settings)
+    def _function(self, name, symbol):
+        def call(first, **settings):
+            made = functions.call(symbol, first, settings)
+            _name_operations(plain_name(name), made, keras.tree.flatten([first, settings]))
+            return made
+
+        return call
+
+
+def _name_operations(name, made, inputs):
+    """Name the operations that lead from inputs to what was made: names that Keras chooses may stand in the file."""
+    known = {id(each) for each in inputs}
+    todo, named = [each for each in keras.tree.flatten(made) if isinstance(each, keras.KerasTensor)], []
+    while todo:
+        tensor = todo.pop()
+        operation = tensor._keras_history.operation
+        if id(tensor) not in known and operation not in named:
+            operation.name = f"{name}_{len(named)}" if named else name
+            named.append(operation)
+            todo += [each for each in keras.tree.flatten(tensor._keras_history.operation.input)
+                     if isinstance(each, keras.KerasTensor)]
 
 
 def _functional(config, objects):

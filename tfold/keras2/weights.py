@@ -11,7 +11,7 @@ import numpy as np
 
 from tfold.errors import BadInputError
 from tfold.keras2.errors import Untranslatable
-from tfold.keras2.network import MODELS
+from tfold.keras2.network import MODELS, PRUNED
 
 
 def load_hdf5(path, file, part):
@@ -65,12 +65,8 @@ def _names(group, key):
 
 def _without_wrapper(part, arrays):
     """Arrays without those that pruning has kept beside the kernel."""
-    kept = ("mask", "threshold", "pruning_step")
-    return [each for each in arrays if _last(each[0]) not in kept or not _is_pruned(arrays)]
-
-
-def _is_pruned(arrays):
-    return {"mask", "threshold"} <= {_last(name) for name, _ in arrays}
+    kept = ("mask", "threshold", "pruning_step") if part.kind == PRUNED else ()
+    return [each for each in arrays if _last(each[0]) not in kept]
 
 
 def _last(name):
@@ -216,6 +212,8 @@ def _load_layer(path, group, part, layer):
 def _given(path, group, part, layer):
     """Assign what lies in a folder; return the ids of the variables that it was assigned to."""
     nested = next((each for each in part.parts if each.layer is layer), None)
+    if part.kind == PRUNED and part.layer is layer:
+        return _given(path, group["layer"], part.parts[0], layer)
     if nested is not None and nested.kind in MODELS:
         _load_folder(path, group, nested)
         return {id(variable) for variable in layer.weights}
