@@ -11,7 +11,8 @@ from tfold.sweeps import process, store, worker
 from tfold.sweeps.claimed import TakenOverError
 from tfold.sweeps.process import Watch
 from tfold.sweeps.queue import Queue
-from tfold.sweeps.store import Store, hidden
+from tfold.sweeps.address import hidden
+from tfold.sweeps.store import Store
 
 PAIRS = [(0.1, 0), (0.3, 0), (0.2, 0)]
 OUTCOME = {"depth": 5, "accuracy": {"validation": 0.9, "test": 0.8}}

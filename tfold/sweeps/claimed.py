@@ -1,4 +1,5 @@
 """A trial that this process runs: what it reports, and how it ends."""
+import json
 import threading
 from contextlib import contextmanager, suppress
 
@@ -102,10 +103,17 @@ class Claimed:
     @uninterrupted()
     def _end(self, state, values, **attributes):
         self._over.set()
-        with self._ours():
+        storage, ended = self.store.storage, self.store.optuna.exceptions.UpdateFinishedTrialError
+        try:
             for name, value in attributes.items():
-                self.store.storage.set_trial_user_attr(self._id, name, value)
-            self.store.storage.set_trial_state_values(self._id, state, values)
+                storage.set_trial_user_attr(self._id, name, value)
+            storage.set_trial_state_values(self._id, state, values)
+        except ended as error:
+            found = storage.get_trial(self._id)
+            # A connection that breaks right behind the change takes the answer with it: then it was us, a moment ago.
+            if found.state != state or any(json.dumps(found.user_attrs.get(name)) != json.dumps(value)
+                                           for name, value in attributes.items()):
+                raise self._taken_over() from error
 
     def _beat(self):
         claimed = claim()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tfold.errors import BadInputError, TfoldError
+from tfold.sweeps.address import read
 
 GRACE = 20.0  # seconds that a worker has to hand its trial back
 IN_A_ROW = 3  # workers that die before their first trial
@@ -39,6 +40,7 @@ class Crew:
     def __init__(self, given, workers=1, command=None):
         self.given, self.workers = given, workers
         self.command = command or [sys.executable, "-P", "-m", "tfold.sweeps.worker"]
+        self._address = read(given["storage"])  # whose password a worker's last words may hold
         self._running, self._heard, self._started, self._stillborn = {}, queue.Queue(), 0, 0
 
     def __enter__(self):
@@ -108,7 +110,7 @@ class Crew:
         worker = self._running.pop(number, None)
         if worker is None:  # of a crew that was stopped
             return None
-        code, last = worker.process.wait(), worker.last_words()
+        code, last = worker.process.wait(), self._address.scrubbed(worker.last_words())
         worker.close()
         if code == 0:
             self._stillborn = 0

@@ -39,6 +39,14 @@ class Queue:
 
     @patient
     @uninterrupted()
+    def begun(self):
+        """The same, and what of other plans is more than asked for."""
+        mine = self._standings()
+        return mine | {name: each for name, each in standings(self.store.trials()).items()
+                       if name not in mine and each.state not in ("missing", "waiting")}
+
+    @patient
+    @uninterrupted()
     def others(self):
         """How many trials wait that are not the plan's."""
         return len(self.store.trials(self._states.WAITING)) - len(self._waiting())

@@ -18,10 +18,9 @@ from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
 from tfold.sweeps.crew import Crew
 from tfold.sweeps.knee import TOLERANCE, check_tolerance
-from tfold.sweeps.plan import name_of
+from tfold.sweeps.patience import DiskFullError, disk_full, is_full
 from tfold.sweeps.progress import Progress
 from tfold.sweeps.queue import Queue
-from tfold.sweeps.standing import standings
 from tfold.sweeps.store import Store, import_optuna
 
 DATABASE, TRIALS, LATENCY = "sweep.db", "trials", "latency"
@@ -88,8 +87,8 @@ def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=Fal
     identity, folder, address = plan.identity(), Path(folder), storage or default_storage(folder)
     (folder / TRIALS).mkdir(parents=True, exist_ok=True)
     if force:
-        _clear(folder, storage, name)
-    store = Store(address, name)
+        _clear(folder, storage, name, say)
+    store = Store(address, name, say=say)
     store.begin(identity)
     queue = Queue(store, plan.trials())
     queue.add(again)
@@ -119,12 +118,12 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
             f"A sweep that is looked at has been begun. Received: {folder}, which holds no {DATABASE}. Check -o and "
             "--storage."
         )
-    store = Store(storage or default_storage(folder), name, create=False)
+    store = Store(storage or default_storage(folder), name, create=False, say=say)
     identity = plan.identity()
     store.check_identity(identity)
     folder.mkdir(parents=True, exist_ok=True)  # to look at a study elsewhere, one may lie anywhere
-    document = results.collect(_found(store, plan), store.study.user_attrs.get("base"), identity, folder / TRIALS,
-                               tolerance, judge)
+    document = results.collect(Queue(store, plan.trials()).begun(), store.base(), identity, folder / TRIALS, tolerance,
+                               judge)
     earlier = (results.read(folder) or {}).get("latency")
     chosen = latency.choose(document["trials"], document["knee"]["depth"])
     files = latency.files_of(plan.base, chosen)
@@ -146,19 +145,16 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
                                   *(picture for picture in PICTURES if (folder / picture).exists())]}
 
 
-def _found(store, plan):
-    """The plan's trials, and what has been begun of others."""
-    mine = plan.trials()
-    names = {name_of(*pair) for pair in mine}
-    return {name: each for name, each in standings(store.trials(), mine).items()
-            if name in names or each.state not in ("missing", "waiting")}
-
-
 def _write(document, folder):
-    results.write(document, folder)
-    for picture, by in zip(PICTURES, ("depth", "latency"), strict=True):
-        (folder / picture).unlink(missing_ok=True)  # one of an earlier state would belie the numbers
-        sweep_pictures.draw(document, folder / picture, by)
+    try:
+        results.write(document, folder)
+        for picture, by in zip(PICTURES, ("depth", "latency"), strict=True):
+            (folder / picture).unlink(missing_ok=True)  # one of an earlier state would belie the numbers
+            sweep_pictures.draw(document, folder / picture, by)
+    except Exception as error:
+        if not is_full(error):
+            raise
+        raise DiskFullError(disk_full(f"{folder} ({one_line(error)[:-1]})")) from error
 
 
 def check_folder(folder):
@@ -192,10 +188,10 @@ def default_storage(folder):
     return f"sqlite:///{path}"
 
 
-def _clear(folder, storage, name):
+def _clear(folder, storage, name, say):
     """Throw away a folder's sweep: what is ours in it, and the study elsewhere."""
     if storage is not None:
-        Store(storage, name).delete()
+        Store(storage, name, say=say).delete()
     for each in FILES:
         (folder / each).unlink(missing_ok=True)
     for path in [path for part in (TRIALS, LATENCY) for path in (folder / part).glob("*")]:

@@ -15,10 +15,11 @@ import traceback
 from contextlib import suppress
 from functools import partial
 
-from tfold.errors import DivergedError, InUseError, TfoldError, one_line
+from tfold.errors import DivergedError, InUseError, TfoldError
 from tfold.importing import uncollected
+from tfold.sweeps import address
 from tfold.sweeps.claimed import Abandoned, TakenOverError
-from tfold.sweeps.patience import OutOfReachError
+from tfold.sweeps.patience import DiskFullError, StorageError, disk_full, is_full
 from tfold.sweeps.plan import Plan
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
@@ -95,15 +96,24 @@ def _ended(trial, queue, busy, run, tell):
     except PutOff as reason:
         trial.release()
         return {"event": "put off", "why": str(reason)}
-    except (TakenOverError, OutOfReachError):  # it is not ours to end; or nobody can be told until we are gone
+    except (TakenOverError, StorageError):  # it is not ours to end; or nobody can be told until we are gone
         raise
     except (Abandoned, DivergedError) as error:
         trial.prune(str(error))
         return {"event": "pruned", "why": str(error)}
     except Exception as error:
-        why = str(error) if isinstance(error, TfoldError) else f"{type(error).__name__}: {one_line(error)}"
+        if is_full(error):  # the next trial would fare no better, and this one is to go on once there is room
+            with suppress(StorageError, TakenOverError):
+                trial.release()
+            raise DiskFullError(disk_full(_why(error, trial.store.address))) from error
+        why = _why(error, trial.store.address)
         trial.fail(why)
         return {"event": "failed", "why": why}
+
+
+def _why(error, address):
+    """An exception in words, without what must not be shown of the storage's address."""
+    return address.scrubbed(str(error)) if isinstance(error, TfoldError) else address.quote(error) + "."
 
 
 def main():
@@ -131,15 +141,17 @@ def main():
         emit("error", why=str(error))
         sys.exit(1)
     except Exception as error:  # before a trial, or beside it: the next one would fare no better
-        traceback.print_exc()
-        emit("error", why=f"A worker begins its trials. Received: {type(error).__name__}: {one_line(error)} "
-                          "Look at the network, the data and the storage; the same command goes on.")
+        where = address.read(given["storage"])
+        sys.stderr.write(where.scrubbed(traceback.format_exc()))
+        emit("error", why=disk_full(where.quote(error)) if is_full(error) else
+             f"A worker begins its trials. Received: {_why(error, where)} "
+             "Look at the network, the data and the storage; the same command goes on.")
         sys.exit(1)
 
 
 def _main(given, emit):
     plan = Plan(**given["plan"])
-    queue = Queue(Store(given["storage"], given["name"], create=False), plan.trials())
+    queue = Queue(Store(given["storage"], given["name"], create=False, begun=True), plan.trials())
     if not queue.waits():
         return
     with uncollected():
@@ -165,11 +177,11 @@ def _main(given, emit):
 
 def _base(bench, store, identity):
     """The base network's figures, which the first worker measures."""
-    if "base" not in store.study.user_attrs:
+    if store.base() is None:
         store.write_base(identity, bench.base_figures())
     else:
         store.check_identity(identity)
-    return store.study.user_attrs["base"]
+    return store.base()
 
 
 def _end_with_parent():

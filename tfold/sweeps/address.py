@@ -1,0 +1,254 @@
+"""A storage's address: read strictly, handed on in one spelling, and shown without what may be secret.
+
+    given       postgres://me:p@ss@host/sweeps?sslmode=require&sslpassword=word
+    handed on   postgresql+psycopg://me:p%40ss@host/sweeps?sslmode=require&sslpassword=word
+    shown       postgresql://me:***@host/sweeps?sslmode=require&***
+
+Only what is surely harmless is shown: of a server the host, the database and the user of a password, where they stand
+in their places and are plain words; of parameters a few that are known by name; of a file its path. Nothing is shown of
+an address that cannot be read, since nobody knows what stands where. And as other libraries quote what they were given,
+an error of theirs is quoted in turn only if no hidden part occurs in it.
+"""
+import difflib
+import importlib
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote
+
+from tfold.errors import BadInputError, TfoldError, one_line
+
+JOURNAL, SQLITE = "journal:", "sqlite:///"
+HIDDEN = "***"
+SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+# SQLAlchemy's names of drivers, the modules they import, and how they are installed; the first that is there is taken.
+DRIVERS = {
+    "postgresql": {"psycopg": "psycopg", "psycopg2": "psycopg2"},
+    "mysql": {"mysqldb": "MySQLdb", "pymysql": "pymysql", "mysqlconnector": "mysql.connector"},
+}
+INSTALL = {"postgresql": "pip install 'psycopg[binary]'", "mysql": "pip install 'pymysql[rsa]'"}
+PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+SHOWN = {  # parameters whose values may be shown, and what such a value looks like
+    "user": PLAIN, "host": re.compile(r"[A-Za-z0-9_./-]+"), "port": re.compile(r"\d{1,5}"), "charset": PLAIN,
+    "connect_timeout": re.compile(r"\d{1,5}"),
+    "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
+}
+USUAL_PORTS = ("3306", "5432")
+_SERVER = re.compile(r"(?P<scheme>\w+)(?:\+(?P<driver>\w+))?://(?P<rest>.*)", re.DOTALL)
+_FILE = re.compile(r"(?P<scheme>sqlite|sqlite\+pysqlite):///(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL | re.IGNORECASE)
+_PLACE = re.compile(r"(?P<host>[A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?(?:/(?P<database>[^/]*))?")
+_LIKE_A_PASSWORD = re.compile(r"@|://|passw|pwd", re.IGNORECASE)  # in what should be a file's path
+
+
+@dataclass(frozen=True)
+class Address:
+    """A storage's address. As a string it is what may be shown.
+
+    Attributes:
+        kind: "journal", "sqlite", "postgresql" or "mysql".
+        shown: the address as messages may show it.
+        url: as Optuna takes it, but for the driver (see `with_driver`).
+        path: of a file; "" of a server.
+        driver: that was asked for by name; None: any.
+        parameters: names of those that were given.
+        secrets: what must not be shown, in every spelling.
+    """
+
+    kind: str
+    shown: str
+    url: str = field(repr=False)
+    path: str = field(default="", repr=False)
+    driver: str | None = field(default=None, repr=False)
+    parameters: frozenset = field(default=frozenset(), repr=False)
+    secrets: tuple = field(default=(), repr=False)
+
+    def __str__(self):
+        return self.shown
+
+    @property
+    def is_file(self):
+        """Whether it is a file, and no server."""
+        return self.kind in ("journal", "sqlite")
+
+    def with_driver(self):
+        """(the address with the driver that is to be taken, the driver's name).
+
+        SQLAlchemy takes psycopg2 for postgresql:// before version 2.1 and psycopg since, whichever is installed.
+
+        Raises:
+            TfoldError: no driver is installed.
+        """
+        if self.is_file:
+            return self.url, None
+        known = DRIVERS[self.kind]
+        for driver in [self.driver] if self.driver else known:
+            if driver not in known or _is_there(known[driver]):
+                return self.url.replace("://", f"+{driver}://", 1), driver
+        missing = known[self.driver] if self.driver else " and no ".join(known.values())
+        raise TfoldError(
+            f"A database is reached through its driver. Received: {self.shown}, and no {missing} here. Install the "
+            f"driver: {INSTALL[self.kind]}"
+        )
+
+    def quote(self, error):
+        """An exception as a message may quote it: its type, and its words if no hidden part occurs in them."""
+        harmless = self.is_harmless(error)
+        error = getattr(error, "orig", None) or error  # the driver's, without SQLAlchemy's SQL around it
+        name = type(error).__name__
+        if not harmless:
+            return f"{name}; its words are left out, as a part of the address occurs in them"
+        return f"{name}: {one_line(error)[:-1]}"
+
+    def is_harmless(self, error):
+        """Whether no hidden part of the address occurs in what an exception says, nor in what led to it."""
+        seen = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            if self._tells(f"{error} {error!r}"):
+                return False
+            error = error.__cause__ or error.__context__
+        return True
+
+    def scrubbed(self, text):
+        """A text, or a word on why it is not shown."""
+        return f"({HIDDEN}: a part of the storage's address occurs in it)" if self._tells(text) else text
+
+    def _tells(self, text):
+        return any(secret.casefold() in text.casefold() for secret in self.secrets)
+
+
+def read(address):
+    """The `Address` that is meant; raises `BadInputError`, which does not show it, where it cannot be read."""
+    address = address.strip()
+    if address[:len(JOURNAL)].lower() == JOURNAL:
+        # Optuna's lock of a journal is a link to it, which would lead elsewhere from a relative path.
+        path = os.path.abspath(address[len(JOURNAL):])
+        return _file("journal", JOURNAL, path, "")
+    if match := _FILE.fullmatch(address):
+        if match["path"] in ("", ":memory:"):
+            raise BadInputError(
+                "A sweep's storage is one that several processes reach. Received: an SQLite database in memory. Name a "
+                f"file: {SQLITE}FILE"
+            )
+        return _file("sqlite", SQLITE, match["path"], match["query"] or "")
+    match = _SERVER.fullmatch(address)
+    if match is None or match["scheme"].lower() not in SCHEMES:
+        raise BadInputError(
+            f"A storage is {SQLITE}FILE, {JOURNAL}FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME. "
+            "Received: none of these; it is not shown, as it may hold a password. Check the address"
+            f"{_suggestion(address)}"
+        )
+    return _server(SCHEMES[match["scheme"].lower()], match["driver"], match["rest"])
+
+
+def hidden(address):
+    """An address as it may be shown, whatever it is.
+
+    Example:
+
+    >>> hidden("postgresql://me:secret@host/sweeps")
+    'postgresql://me:***@host/sweeps'
+    """
+    try:
+        return read(address).shown
+    except BadInputError:
+        match = _SERVER.match(address.strip())
+        scheme = match and SCHEMES.get(match["scheme"].lower())
+        return f"{scheme}://{HIDDEN}" if scheme else HIDDEN
+
+
+def _file(kind, prefix, path, query):
+    hide = bool(_LIKE_A_PASSWORD.search(path))
+    shown = prefix + (HIDDEN if hide else path) + ("?" + HIDDEN if query else "")
+    secrets = [path] * hide + [query[1:]] * bool(query)
+    for name, value in parse_qsl(query[1:]):
+        secrets += [value] if name not in ("timeout", "mode", "cache", "uri", "check_same_thread") else []
+    return Address(kind, shown, prefix + path + query, path, secrets=_spellings(secrets))
+
+
+def _server(kind, driver, rest):
+    def refuse():
+        raise BadInputError(
+            f"The address of a database is {kind}://USER:PASSWORD@HOST:PORT/NAME?PARAMETER=VALUE. Received: "
+            f"{kind}://{HIDDEN}, which does not read so. Write characters other than letters and digits in user, "
+            "password and parameters as % and two digits: @ as %40, / as %2F, : as %3A, ? as %3F, & as %26, % as %25."
+        )
+
+    # A password may hold what ends one elsewhere, but for the ? behind which parameters begin: that may be either.
+    credentials, at, place = rest.rpartition("@")
+    place, mark, query = place.partition("?")
+    where = _PLACE.fullmatch(place)
+    if "?" in credentials or where is None:
+        refuse()
+    user, colon, password = credentials.partition(":")
+    if "/" in user or (driver and not re.fullmatch(r"[a-z0-9_]+", driver.lower())):
+        refuse()
+    driver = driver.lower() if driver else None
+    try:
+        parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        refuse()
+    secrets = [password] + [driver] * (driver is not None and driver not in DRIVERS[kind])
+    url = f"{kind}://"
+    shown = url if driver is None or driver in DRIVERS[kind] else f"{kind}+{HIDDEN}://"
+    if driver in DRIVERS[kind]:
+        shown = f"{kind}+{driver}://"
+    if at:
+        plain = bool(colon and PLAIN.fullmatch(user))  # who has no password may have written it there
+        secrets += [] if plain else [user]
+        shown += (user if plain else HIDDEN) + (":" + HIDDEN if colon else "") + "@"
+        url += quote(unquote(user), safe="") + (":" + quote(unquote(password), safe="") if colon else "") + "@"
+    host, port, database = where["host"], where["port"], where["database"]
+    shown, url = shown + host, url + host
+    if port is not None:
+        # user:password without @host reads as host:port.
+        sure = at or port in USUAL_PORTS or host == "localhost" or "." in host or ":" in host
+        secrets += [] if sure else [port]
+        shown, url = f"{shown}:{port if sure else HIDDEN}", f"{url}:{port}"
+    if database is not None:
+        plain = not database or bool(PLAIN.fullmatch(database))
+        secrets += [] if plain else [database]
+        shown, url = f"{shown}/{database if plain else HIDDEN}", f"{url}/{quote(unquote(database), safe='')}"
+    if parameters:
+        sure = [(name, value) for name, value in parameters if name in SHOWN and SHOWN[name].fullmatch(value)]
+        rest_of = [each for each in parameters if each not in sure]
+        secrets += [value for _, value in rest_of] + [name for name, _ in rest_of if name not in _NAMES]
+        shown += "?" + "&".join([f"{name}={value}" if (name, value) in sure else
+                                 f"{name}={HIDDEN}" if name in _NAMES else HIDDEN for name, value in parameters])
+        url += "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters)
+    elif mark:
+        shown += "?"
+    return Address(kind, shown, url, driver=driver, parameters=frozenset(name for name, _ in parameters),
+                   secrets=_spellings(secrets))
+
+
+# Parameters of libpq and of MySQL's drivers that messages may name; their values are another matter.
+_NAMES = {*SHOWN, "password", "passwd", "pwd", "sslpassword", "passfile", "sslcert", "sslkey", "sslrootcert", "options",
+          "application_name", "service", "keepalives", "target_session_attrs", "ssl_ca", "ssl_cert", "ssl_key"}
+
+
+def _spellings(secrets):
+    """Every spelling in which a secret may come back, the longest first."""
+    found = set()
+    for secret in secrets:
+        decoded = unquote(secret)
+        found |= {secret, decoded, quote(decoded, safe=""), quote(decoded), unquote(secret.replace("+", " ")),
+                  repr(decoded)[1:-1]}
+    return tuple(sorted(filter(None, found), key=len, reverse=True))
+
+
+def _suggestion(address):
+    word = re.match(r"\w*", address)[0].lower()
+    near = difflib.get_close_matches(word, (*SCHEMES, "sqlite", "journal"), 1, 0.75)
+    if not near:
+        return "."
+    right = {"sqlite": SQLITE, "journal": JOURNAL}.get(near[0], f"{SCHEMES.get(near[0])}://")
+    return f": does it begin with {right}?"
+
+
+def _is_there(module):
+    try:
+        importlib.import_module(module)
+    except ImportError:  # also where the driver is there and its library of the database is not
+        return False
+    return True
