@@ -1,5 +1,6 @@
 """What tests of several packages share: random weights, and the comparison that every fold must pass."""
 import gc
+import importlib.util
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,6 +119,20 @@ def fold_checked(randomize, relative_difference):
         return result
 
     return fold
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server of our own (benchmarks/postgresql_server.py); skips where none is installed."""
+    pytest.importorskip("psycopg")
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "postgresql_server.py"
+    spec = importlib.util.spec_from_file_location("postgresql_server", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.programs() is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with module.Server() as server:
+        yield server
 
 
 def _layers_of(model):

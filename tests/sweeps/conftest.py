@@ -26,7 +26,10 @@ def plan(tmp_path):
         os.fspath(tmp_path / "base.keras"), os.fspath(tmp_path / "data.npz"), strengths, seeds, **how)
 
 
-@pytest.fixture(params=["sqlite", "journal"])
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
 def url(request, tmp_path):
     """Where a study is kept."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgresql")
+        return server.address(server.new_database())
     return {"sqlite": f"sqlite:///{tmp_path}/study.db", "journal": f"journal:{tmp_path}/study.journal"}[request.param]

@@ -1,4 +1,4 @@
-"""None is run twice, none is lost: claims of several processes, on SQLite and in a journal."""
+"""None is run twice, none is lost: claims of several processes, on SQLite, in a journal and on PostgreSQL."""
 import subprocess
 import sys
 import time
@@ -11,7 +11,6 @@ from tfold.sweeps import process, store, worker
 from tfold.sweeps.claimed import TakenOverError
 from tfold.sweeps.process import Watch
 from tfold.sweeps.queue import Queue
-from tfold.sweeps.address import hidden
 from tfold.sweeps.store import Store
 
 PAIRS = [(0.1, 0), (0.3, 0), (0.2, 0)]
@@ -231,28 +230,6 @@ def test_a_study_that_is_not_there_and_one_that_is_removed(url):
     made.delete()
     with pytest.raises(BadInputError, match="no study"):
         Store(url, "sweep", create=False)
-
-
-@pytest.mark.parametrize("url, words", [
-    ("sqlite:////no/such/folder/s.db", "OperationalError"),
-    ("postgresql://me:secret@127.0.0.1:1/s", "driver"),
-    ("nonsense", "Check the address"),
-])
-def test_storages_that_cannot_be_opened(url, words):
-    with pytest.raises(TfoldError, match=words) as raised:
-        Store(url, "sweep")
-    assert "secret" not in str(raised.value)
-
-
-@pytest.mark.parametrize("url, shown", [
-    ("mysql+pymysql://me:pass:word@host/s", "mysql+pymysql://me:***@host/s"),
-    ("postgresql://me:secret@host/sweeps", "postgresql://me:***@host/sweeps"),
-    ("postgresql://me:se/cr@et@host/sweeps", "postgresql://me:***@host/sweeps"),
-    ("mysql+pymysql://host/sweeps?user=me&password=secret&x=1", "mysql+pymysql://host/sweeps?user=me&password=***&x=1"),
-    ("sqlite:////a/b.db", "sqlite:////a/b.db"),
-])
-def test_passwords_are_hidden(url, shown):
-    assert hidden(url) == shown
 
 
 def test_without_optuna(monkeypatch):

@@ -33,6 +33,7 @@ SHOWN = {  # parameters whose values may be shown, and what such a value looks l
     "connect_timeout": re.compile(r"\d{1,5}"),
     "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
 }
+WORD = 5  # letters of a word of a password that is hidden by itself
 USUAL_PORTS = ("3306", "5432")
 _SERVER = re.compile(r"(?P<scheme>\w+)(?:\+(?P<driver>\w+))?://(?P<rest>.*)", re.DOTALL)
 _FILE = re.compile(r"(?P<scheme>sqlite|sqlite\+pysqlite):///(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL | re.IGNORECASE)
@@ -122,15 +123,15 @@ def read(address):
     address = address.strip()
     if address[:len(JOURNAL)].lower() == JOURNAL:
         # Optuna's lock of a journal is a link to it, which would lead elsewhere from a relative path.
-        path = os.path.abspath(address[len(JOURNAL):])
-        return _file("journal", JOURNAL, path, "")
+        given = address[len(JOURNAL):]
+        return _file("journal", JOURNAL, os.path.abspath(given), "", given)
     if match := _FILE.fullmatch(address):
         if match["path"] in ("", ":memory:"):
             raise BadInputError(
                 "A sweep's storage is one that several processes reach. Received: an SQLite database in memory. Name a "
                 f"file: {SQLITE}FILE"
             )
-        return _file("sqlite", SQLITE, match["path"], match["query"] or "")
+        return _file("sqlite", SQLITE, match["path"], match["query"] or "", match["path"])
     match = _SERVER.fullmatch(address)
     if match is None or match["scheme"].lower() not in SCHEMES:
         raise BadInputError(
@@ -157,10 +158,10 @@ def hidden(address):
         return f"{scheme}://{HIDDEN}" if scheme else HIDDEN
 
 
-def _file(kind, prefix, path, query):
-    hide = bool(_LIKE_A_PASSWORD.search(path))
+def _file(kind, prefix, path, query, given):
+    hide = bool(_LIKE_A_PASSWORD.search(path)) or "@" in query
     shown = prefix + (HIDDEN if hide else path) + ("?" + HIDDEN if query else "")
-    secrets = [path] * hide + [query[1:]] * bool(query)
+    secrets = [path, given] * hide + [query[1:]] * bool(query)
     for name, value in parse_qsl(query[1:]):
         secrets += [value] if name not in ("timeout", "mode", "cache", "uri", "check_same_thread") else []
     return Address(kind, shown, prefix + path + query, path, secrets=_spellings(secrets))
@@ -181,7 +182,7 @@ def _server(kind, driver, rest):
     if "?" in credentials or where is None:
         refuse()
     user, colon, password = credentials.partition(":")
-    if "/" in user or (driver and not re.fullmatch(r"[a-z0-9_]+", driver.lower())):
+    if "/" in user or "://" in rest or (driver and not re.fullmatch(r"[a-z0-9_]+", driver.lower())):
         refuse()
     driver = driver.lower() if driver else None
     try:
@@ -199,7 +200,10 @@ def _server(kind, driver, rest):
         shown += (user if plain else HIDDEN) + (":" + HIDDEN if colon else "") + "@"
         url += quote(unquote(user), safe="") + (":" + quote(unquote(password), safe="") if colon else "") + "@"
     host, port, database = where["host"], where["port"], where["database"]
-    shown, url = shown + host, url + host
+    # Of me:pass@word, in which @host is missing, the host is half the password.
+    plain = database is not None or not at
+    secrets += [] if plain else [host]
+    shown, url = shown + (host if plain else HIDDEN), url + host
     if port is not None:
         # user:password without @host reads as host:port.
         sure = at or port in USUAL_PORTS or host == "localhost" or "." in host or ":" in host
@@ -210,11 +214,16 @@ def _server(kind, driver, rest):
         secrets += [] if plain else [database]
         shown, url = f"{shown}/{database if plain else HIDDEN}", f"{url}/{quote(unquote(database), safe='')}"
     if parameters:
-        sure = [(name, value) for name, value in parameters if name in SHOWN and SHOWN[name].fullmatch(value)]
-        rest_of = [each for each in parameters if each not in sure]
-        secrets += [value for _, value in rest_of] + [name for name, _ in rest_of if name not in _NAMES]
-        shown += "?" + "&".join([f"{name}={value}" if (name, value) in sure else
-                                 f"{name}={HIDDEN}" if name in _NAMES else HIDDEN for name, value in parameters])
+        said = []
+        for (name, value), written in zip(parameters, query.split("&"), strict=True):
+            if name in SHOWN and SHOWN[name].fullmatch(value):
+                said.append(f"{name}={value}")
+                continue
+            secrets += [value, written.partition("=")[2]]
+            if name not in _NAMES:
+                secrets += [name, written.partition("=")[0]]
+            said.append(f"{name}={HIDDEN}" if name in _NAMES else HIDDEN)
+        shown += "?" + "&".join(said)
         url += "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters)
     elif mark:
         shown += "?"
@@ -233,7 +242,7 @@ def _spellings(secrets):
     for secret in secrets:
         decoded = unquote(secret)
         found |= {secret, decoded, quote(decoded, safe=""), quote(decoded), unquote(secret.replace("+", " ")),
-                  repr(decoded)[1:-1]}
+                  repr(decoded)[1:-1], *(word for word in re.findall(r"\w+", decoded) if len(word) >= WORD)}
     return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
