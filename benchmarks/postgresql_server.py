@@ -86,6 +86,11 @@ class Server:
             self._process.wait(60)
             self._process = None
 
+    @property
+    def runs(self):
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def new_database(self):
         """The name of a new, empty database."""
         self._databases += 1
@@ -99,9 +104,10 @@ class Server:
         return f"postgresql://{USER}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def ask(self, database, sql):
-        """What a query gives, a list of rows."""
+        """What a query gives, a list of rows; [] of a statement that gives none."""
         with self._connect(database) as connection:
-            return connection.execute(sql).fetchall()
+            done = connection.execute(sql)
+            return done.fetchall() if done.description else []
 
     def _answers(self):
         import psycopg

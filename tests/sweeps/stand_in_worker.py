@@ -6,8 +6,11 @@
     stand_in_worker.py unfit                   says before its first trial that network and data do not fit
     stand_in_worker.py damaged NAME            this trial finds its checkpoint unusable
     stand_in_worker.py wait NAME               stays in this trial until it is killed or told to stop
+    stand_in_worker.py hold NAME               stays in this trial until there is a file NAME.go
+    stand_in_worker.py full NAME               this trial finds the disk full, unless there is a file NAME.mended
     stand_in_worker.py born-dead               ends before its first trial
 """
+import errno
 import os
 import signal
 import sys
@@ -62,6 +65,10 @@ def act(folder):
         raise BadInputError("A checkpoint is as this program writes it. Received: another. Remove it.")
     if WHAT == "wait":
         time.sleep(60)
+    while WHAT == "hold" and not (folder / f"{NAME}.go").exists():
+        time.sleep(0.02)
+    if WHAT == "full" and not (folder / f"{NAME}.mended").exists():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "alpha.checkpoint.npz")
 
 
 def note(path, word):

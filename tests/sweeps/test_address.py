@@ -95,7 +95,8 @@ PLACES = [  # {}: where a password stands, or what somebody takes for its place
     "journal:me:{}@host/s", "postgresql://me:x@host/s?options=-c%20x%3D{}", " postgresql://me:{}@host/s",
 ]
 # Half of pass@word stands where a host does, half of pass:word where a user does.
-AMBIGUOUS = {"postgresql://me:{}/s": "@", "postgresql://me:x@host:{}/s": "@", "postgresql://{}@host/s": ":"}
+AMBIGUOUS = {"postgresql://me:{}/s": "@", "postgresql://me:{}": "/", "postgresql://me:x@host:{}/s": "@",
+             "postgresql://{}@host/s": ":"}
 # Every character that ends something somewhere, in a word that occurs nowhere else.
 WORDS = st.text(alphabet="aZ09 @/:?&#=%+{}[]'\"\\.,;-_ü~|", min_size=1, max_size=12).map(lambda text: f"q7{text}7q")
 
