@@ -126,7 +126,8 @@ def test_a_study_that_somebody_removes_ends_the_sweep_with_a_sentence(url):
     queue.add()
     trial = queue.claim()
     Store(url, "sweep").delete()
-    for call in (queue.tend, lambda: trial.report(0, 0.5), lambda: queue.store.begin({"batch": 64})):
+    calls = [lambda: queue.store.begin({"batch": 64}), queue.tend, lambda: trial.report(0, 0.5)]
+    for call in calls[:1] if url.startswith("journal") else calls:  # a journal still knows the trials
         with pytest.raises(TfoldError, match="somebody has removed it"):
             call()
 

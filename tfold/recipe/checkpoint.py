@@ -15,6 +15,7 @@ import numpy as np
 from tfold import json_text
 from tfold.errors import BadInputError, one_line
 from tfold.files import whole
+from tfold.recipe.documents import require
 from tfold.recipe.identity import check_same
 
 
@@ -47,6 +48,7 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 about = json_text.parse(str(file["about"]))
+                require(about, {"settings": dict, "history": [dict]}, "about")
                 values = [file[f"v{i}"] for i in range(len(file.files) - 1)]
         except MemoryError:
             raise

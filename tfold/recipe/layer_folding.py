@@ -11,7 +11,6 @@ from pathlib import Path
 
 import keras
 
-from tfold import json_text
 from tfold.alpha.callbacks import AlphaLogger, AlphaSchedule
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alphas
@@ -26,12 +25,19 @@ from tfold.passes.figures import figures
 from tfold.reasons import PREPROCESSING
 from tfold.recipe.batches import Batches
 from tfold.recipe.distillation import distill
+from tfold.recipe.documents import DamagedError, read_document, require
 from tfold.recipe.fitting import accuracy, fit
 from tfold.recipe.identity import check_fits, check_same, digest
 from tfold.recipe.precision import in_precision
 from tfold.recipe.settings import Recipe
 from tfold.training.restructure import in_fewer_sweeps
 
+OUTCOME = {  # what outcome.json has to hold, as `tfold.recipe.documents.require` takes it
+    "recipe": dict, "base": str, "data": str, "strength": float, "seed": int, "depth": int, "layers": int,
+    "macs": (int, None), "parameters": int, "alphas": {str: float},
+    "accuracy": {"validation": float, "test": float},
+    "history": {"alpha": [{"val_accuracy": float}], "post": [{"val_accuracy": float}]},
+}
 __all__ = ["Outcome", "Recipe", "layer_folding", "measure"]
 
 
@@ -183,16 +189,17 @@ def measure(model, data):
 def _finished(folder, recipe, about, loading):
     """The outcome of a run that is done, or None."""
     path = folder / "outcome.json"
-    if not path.exists():
-        return None
     try:
-        found = json_text.parse(path.read_text(encoding="utf-8"))
-        outcome = Outcome(**{name: found[name] for name in Outcome.__annotations__ if name not in ("folded", "report")})
-    except (ValueError, KeyError, TypeError) as error:
+        found = read_document(path)
+        require(found, OUTCOME)
+    except FileNotFoundError:
+        return None
+    except DamagedError as error:
         raise BadInputError(
-            f"outcome.json is as this program writes it. Received: {path}, which cannot be read. Remove it to fold "
-            "anew."
+            f"outcome.json is as this program writes it. Received: {path}, which cannot be read ({error}). Remove it "
+            "to fold anew."
         ) from error
+    outcome = Outcome(**{name: found[name] for name in Outcome.__annotations__ if name not in ("folded", "report")})
     whose = {name: found.get(name) for name in ("base", "data", "teacher")}
     check_same({**found["recipe"], **whose}, {**recipe.to_json(), **about}, path,
                "Use these, or another folder.")

@@ -9,11 +9,17 @@ from pathlib import Path
 
 from tfold.errors import TfoldError
 from tfold.files import sha256_of
+from tfold.recipe.documents import require
 from tfold.sweeps.pareto import pareto_front
 from tfold.sweeps.results import complete, front
 
 MOST = 12  # networks: with more, a round becomes so long that its ends are no longer alike
 SECONDS_EACH = 20.0
+SHAPE = {  # what is read again of what `measure` returns, as `tfold.recipe.documents.require` takes it
+    "runtime": str, "blocks": int, "files": {str: str}, "base": {"median_ms": float},
+    "itself": ({"value": float, "low": float, "high": float}, None),
+    "trials": {str: {"median_ms": float, "ratio": float, "low": float, "high": float}},
+}
 
 
 def choose(trials, knee=None, most=MOST):
@@ -52,6 +58,21 @@ def check(runtime):
 def files_of(base, chosen):
     """dict: "base" and each row's name → the sha256 of its network's file."""
     return {"base": sha256_of(base), **{each["name"]: sha256_of(each["folded"]) for each in chosen}}
+
+
+def earlier_in(document):
+    """What `measure` returned, as a document of an earlier run has it; None where it was not measured.
+
+    Raises:
+        DamagedError: it is not as this program writes it.
+    """
+    found = (document or {}).get("latency")
+    if found is None:
+        return None
+    require(found, dict, "latency")
+    require(found.get("base"), dict, "base")
+    require({"blocks": 0, **found, "itself": found["base"].get("itself")}, SHAPE, "latency")
+    return found
 
 
 def is_of(earlier, files, runtime=None, blocks=0):

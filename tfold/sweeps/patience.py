@@ -21,6 +21,7 @@ REFUSED = re.compile(
     r"authentication failed|no password supplied|access denied|no pg_hba\.conf entry|permission denied"
     r"|(?:database|role) .* does not exist|unknown database|command denied|does not support SSL|certificate",
     re.IGNORECASE)
+LIBRARIES = ("optuna", "sqlalchemy", "alembic", "sqlite3")
 PASSING = ("OperationalError", "InterfaceError", "InternalError", "IntegrityError", "TimeoutError",
            "PendingRollbackError", "ResourceClosedError")
 GONE = "Record does not exist"  # what Optuna says of a study and of trials that somebody has removed
@@ -105,9 +106,9 @@ def keep_trying(ask, address, say=None, is_away=None):
 
 def is_storages(error, address):
     """Whether an exception comes from the storage: what else comes up is somebody else's."""
-    return type(error).__module__.partition(".")[0] in ("optuna", "sqlalchemy", "sqlite3") and not _is_answer(error) \
-        or isinstance(error, OSError) and address.is_file \
-        or isinstance(error, KeyError) and GONE in str(error)
+    if type(error).__module__.partition(".")[0] in LIBRARIES:
+        return not _is_answer(error)
+    return isinstance(error, OSError) and address.is_file or _is_raised_by_them(error)  # of a damaged journal, all kinds
 
 
 def is_passing(error, address):
@@ -139,8 +140,16 @@ def is_full(error):
 
 def disk_full(where):
     """The sentence on a full disk."""
-    return (f"A sweep needs room for what it writes. Received: a full disk: {where}. Make room: the same command goes "
-            "on, and nothing that was done is lost.")
+    return (f"A sweep needs room for what it writes. Received: a full disk: {where.rstrip('.')}. Make room: the same "
+            "command goes on, and nothing that was done is lost.")
+
+
+def _is_raised_by_them(error):
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame.f_globals.get("__name__", "").partition(".")[0])
+        trace = trace.tb_next
+    return any(name in LIBRARIES for name in frames)
 
 
 def _cause(error):

@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 from tfold.files import whole
+from tfold.recipe.documents import read_document
 from tfold.sweeps.knee import TOLERANCE, find_knee
 from tfold.sweeps.pareto import pareto_front
 
@@ -133,13 +134,16 @@ def write(document, folder):
 
 
 def read(folder):
-    """The document of an earlier run; None without one, or where it cannot be read."""
+    """The document of an earlier run; None without one, or where the file is another program's.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
     try:
-        document = json.loads((Path(folder) / "sweep.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_document(Path(folder) / "sweep.json")
+    except FileNotFoundError:
         return None
-    ours = isinstance(document, dict) and (document.get("version"), document.get("kind")) == (VERSION, "sweep")
-    return document if ours else None
+    return document if (document.get("version"), document.get("kind")) == (VERSION, "sweep") else None
 
 
 def mean_and_spread(values):

@@ -14,8 +14,10 @@ import shutil
 from pathlib import Path
 
 from tfold.errors import BadInputError, TfoldError, one_line
+from tfold.recipe.documents import DamagedError
 from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
+from tfold.sweeps.address import read
 from tfold.sweeps.crew import Crew
 from tfold.sweeps.knee import TOLERANCE, check_tolerance
 from tfold.sweeps.patience import DiskFullError, disk_full, is_full
@@ -84,6 +86,8 @@ def run_trials(plan, folder, storage=None, name="sweep", workers=1, *, again=Fal
     check_folder(folder)
     drawing.check_matplotlib()  # before the work, not after it
     import_optuna()
+    if storage is not None:
+        read(storage).with_driver()
     identity, folder, address = plan.identity(), Path(folder), storage or default_storage(folder)
     (folder / TRIALS).mkdir(parents=True, exist_ok=True)
     if force:
@@ -124,7 +128,7 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
     folder.mkdir(parents=True, exist_ok=True)  # to look at a study elsewhere, one may lie anywhere
     document = results.collect(Queue(store, plan.trials()).begun(), store.base(), identity, folder / TRIALS, tolerance,
                                judge)
-    earlier = (results.read(folder) or {}).get("latency")
+    earlier = _earlier(folder, say)
     chosen = latency.choose(document["trials"], document["knee"]["depth"])
     files = latency.files_of(plan.base, chosen)
     if latency.is_of(earlier, files):
@@ -143,6 +147,15 @@ def report(plan, folder, storage=None, name="sweep", runtime="litert", *, tolera
         _write(document, folder)
     return {**document, "files": ["sweep.json", "sweep.csv",
                                   *(picture for picture in PICTURES if (folder / picture).exists())]}
+
+
+def _earlier(folder, say):
+    """The latencies of an earlier run, or None."""
+    try:
+        return latency.earlier_in(results.read(folder))
+    except DamagedError as error:
+        say(f"{folder / 'sweep.json'} is damaged ({error}): it is written anew")
+        return None
 
 
 def _write(document, folder):
@@ -170,11 +183,21 @@ def check_folder(folder):
 
 def _is_ours(folder):
     """Whether a folder is a sweep's, or empty: people have folders called trials, too."""
-    if (folder / DATABASE).is_file() or results.read(folder):
+    if (folder / DATABASE).is_file():
         return True
+    try:
+        if results.read(folder):
+            return True
+    except DamagedError as error:
+        raise BadInputError(
+            f"A sweep has a folder of its own. Received: {folder}, whose sweep.json cannot be read ({error}), so that "
+            "nobody can tell whose it is. If it is a sweep's, remove the file: it is written anew. Or choose another "
+            "name."
+        ) from error
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     parts = [path for path in entries if path.name in (TRIALS, LATENCY) and path.is_dir()]
-    return len(parts) == len(entries) and all(OF_A_TRIAL.match(each.name) for part in parts for each in part.iterdir())
+    written = [path for path in entries if path.name in ("sweep.csv", *PICTURES)] if parts else []
+    return len(parts) + len(written) == len(entries) and all(OF_A_TRIAL.match(each.name) for part in parts for each in part.iterdir())
 
 
 def default_storage(folder):

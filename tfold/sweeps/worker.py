@@ -105,7 +105,7 @@ def _ended(trial, queue, busy, run, tell):
         if is_full(error):  # the next trial would fare no better, and this one is to go on once there is room
             with suppress(StorageError, TakenOverError):
                 trial.release()
-            raise DiskFullError(disk_full(_why(error, trial.store.address))) from error
+            raise DiskFullError(disk_full(f"{trial.name}: {_why(error, trial.store.address)}")) from error
         why = _why(error, trial.store.address)
         trial.fail(why)
         return {"event": "failed", "why": why}
