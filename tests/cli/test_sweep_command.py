@@ -176,6 +176,34 @@ def test_bad_words_are_refused_before_anything_is_made(words, inputs, here, tmp_
     assert not folder.exists() or not (folder / "sweep.db").exists()
 
 
+SECRET = "s3cret-w0rd"
+
+
+@pytest.mark.parametrize("more", [
+    ("--storage", f"postgres//me:{SECRET}@host/s"),
+    ("--storage", f"postgresq://me:{SECRET}@host/s"),
+    ("--storage", f"me:{SECRET}@host/s"),
+    ("--storage", f"postgresql://me:x@host/s?{SECRET}"),
+    ("--storage", f"postgresql://me:{SECRET}@host:port/s"),
+    (f"--storage=oracle://me:{SECRET}@host/s", "--report-only"),
+    ("--storage", f"mysql+nodriver://me:{SECRET}@127.0.0.1:1/s"),
+    ("--storage", "postgresql://me:one", f"two{SECRET}@host/s"),  # a blank in the password, and no quotes
+    ("--storge", f"postgresql://me:{SECRET}@host/s"),
+    ("--storage", "sqlite:///a.db", f"postgresql://me:{SECRET}@host/s"),
+    ("--workers", f"postgresql://me:{SECRET}@host/s"),
+    ("--name", f"postgresql://me:{SECRET}@host/s"),
+    ("--data", f"postgresql://me:{SECRET}@host/s"),
+    ("-o", f"postgresql://me:{SECRET}@host/s"),
+], ids=range(14))
+def test_no_mistake_prints_a_password(words, here, tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    for json_too in ((), ("--json",)):
+        ended = here(*words(tmp_path / "out", *more, *json_too))
+        assert ended.code in (1, 2) and "Received: " in ended.err and "Traceback" not in ended.err, ended
+        assert SECRET not in ended.out + ended.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_field_of_the_recipe_has_an_option():
     from tfold.cli.sweep_command import sweep_command
     from tfold.sweeps.plan import RECIPE

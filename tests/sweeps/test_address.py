@@ -149,12 +149,12 @@ def test_a_driver_that_is_there_is_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("url, words", [
-    ("postgresql://me:{}@host/s", r"no psycopg and no psycopg2 here\. .*pip install 'psycopg\[binary\]'"),
+    ("postgresql://me:{}@host/s", r"no psycopg here\. .*pip install 'psycopg\[binary\]'"),
     ("postgresql+psycopg2://me:{}@host/s", "no psycopg2 here"),
-    ("mysql://me:{}@host/s", r"pip install 'pymysql\[rsa\]'"),
+    ("mysql://me:{}@host/s", r"no pymysql here.*pip install 'pymysql\[rsa\]'"),
 ])
 def test_a_driver_that_is_missing_is_named_with_what_installs_it(monkeypatch, url, words):
-    for module in ("psycopg", "psycopg2", "MySQLdb", "pymysql", "mysql", "mysql.connector"):
+    for module in ("psycopg", "psycopg2", "pg8000", "MySQLdb", "pymysql", "mysql", "mysql.connector"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(TfoldError, match=words) as raised:
         Store(url.format(SECRET), "sweep")

@@ -1,4 +1,7 @@
 """`tfold sweep BASE.keras --data DATA -o DIR`"""
+import os
+import re
+
 import click
 
 from tfold.cli import common
@@ -87,7 +90,41 @@ def data_options(command):
     return command
 
 
-@click.command("sweep")
+class Discreet(click.Command):
+    """A command whose usage errors quote no word that may be a part of a --storage: one with a blank falls apart."""
+
+    def parse_args(self, context, args):
+        words = list(args)
+        try:
+            return super().parse_args(context, args)
+        except click.UsageError as error:
+            told = error.format_message()
+            if "://" not in " ".join(words) and not re.search(r"\S:\S*@", " ".join(words)):
+                raise
+            known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+            if any(word in told for word in _pieces(words) - known):
+                raise click.UsageError(
+                    "A sweep takes one BASE, and options. Received: words that are neither; they are not shown, as "
+                    "they may be a part of an address with a password. Put the address into quotes: --storage "
+                    "'postgresql://…'.", context) from None
+            raise
+
+
+def _refuse_addresses(**given):
+    """Raise a usage error, which does not quote it, where an address with a password stands in another option's place."""
+    for option, value in given.items():
+        if re.search(r":.*@", value, re.DOTALL) and not os.path.exists(value):
+            raise click.UsageError(
+                f"The address of a storage stands behind --storage. Received: one as {option}; it is not shown, as it "
+                "may hold a password.")
+
+
+def _pieces(words):
+    """The words themselves, and what stands around = in them."""
+    return {piece for word in words for piece in (word, *word.split("=", 1)) if len(piece) > 1}
+
+
+@click.command("sweep", cls=Discreet)
 @click.argument("base", type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the sweep.")
 @data_options
@@ -129,6 +166,7 @@ def sweep_command(base, output, data, strengths, low, high, points, seeds, worke
     """
     from tfold.sweeps.plan import Plan, spread_strengths
 
+    _refuse_addresses(BASE=base, **{"-o": output, "--data": data, "--name": name})
     if strengths is None:
         strengths = spread_strengths(low, high, points)
     else:

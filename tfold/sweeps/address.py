@@ -23,8 +23,8 @@ HIDDEN = "***"
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 # SQLAlchemy's names of drivers, the modules they import, and how they are installed; the first that is there is taken.
 DRIVERS = {
-    "postgresql": {"psycopg": "psycopg", "psycopg2": "psycopg2"},
-    "mysql": {"mysqldb": "MySQLdb", "pymysql": "pymysql", "mysqlconnector": "mysql.connector"},
+    "postgresql": {"psycopg": "psycopg", "psycopg2": "psycopg2", "pg8000": "pg8000"},
+    "mysql": {"pymysql": "pymysql", "mysqldb": "MySQLdb", "mysqlconnector": "mysql.connector"},
 }
 INSTALL = {"postgresql": "pip install 'psycopg[binary]'", "mysql": "pip install 'pymysql[rsa]'"}
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -72,23 +72,29 @@ class Address:
         return self.kind in ("journal", "sqlite")
 
     def with_driver(self):
-        """(the address with the driver that is to be taken, the driver's name).
+        """(the address with the driver that is to be taken, the driver's name; None of a file).
 
         SQLAlchemy takes psycopg2 for postgresql:// before version 2.1 and psycopg since, whichever is installed.
 
         Raises:
-            TfoldError: no driver is installed.
+            BadInputError: there is no such driver.
+            TfoldError: none is installed.
         """
         if self.is_file:
             return self.url, None
         known = DRIVERS[self.kind]
+        if self.driver and self.driver not in known:
+            raise BadInputError(
+                f"A database is reached through one of the drivers {', '.join(known)}. Received: {self.shown}. Leave "
+                f"the driver out, and one that is installed is taken: {self.kind}://…"
+            )
         for driver in [self.driver] if self.driver else known:
-            if driver not in known or _is_there(known[driver]):
+            if _is_there(known[driver]):
                 return self.url.replace("://", f"+{driver}://", 1), driver
-        missing = known[self.driver] if self.driver else " and no ".join(known.values())
+        missing = known[self.driver] if self.driver else next(iter(known.values()))
         raise TfoldError(
-            f"A database is reached through its driver. Received: {self.shown}, and no {missing} here. Install the "
-            f"driver: {INSTALL[self.kind]}"
+            f"A database is reached through its driver. Received: {self.shown}, and no {missing} here. Install "
+            f"one: {INSTALL[self.kind]}"
         )
 
     def quote(self, error):

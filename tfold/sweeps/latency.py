@@ -16,8 +16,7 @@ from tfold.sweeps.results import complete, front
 MOST = 12  # networks: with more, a round becomes so long that its ends are no longer alike
 SECONDS_EACH = 20.0
 SHAPE = {  # what is read again of what `measure` returns, as `tfold.recipe.documents.require` takes it
-    "runtime": str, "blocks": int, "files": {str: str}, "base": {"median_ms": float},
-    "itself": ({"value": float, "low": float, "high": float}, None),
+    "runtime": str, "threads": int, "blocks": int, "files": {str: str}, "base": {"median_ms": float},
     "trials": {str: {"median_ms": float, "ratio": float, "low": float, "high": float}},
 }
 
@@ -71,7 +70,9 @@ def earlier_in(document):
         return None
     require(found, dict, "latency")
     require(found.get("base"), dict, "base")
-    require({"blocks": 0, **found, "itself": found["base"].get("itself")}, SHAPE, "latency")
+    require({"blocks": 0, **found}, SHAPE, "latency")
+    if document.get("base"):  # beside which it is drawn
+        require(found["base"].get("itself"), {"value": float, "low": float, "high": float}, "itself")
     return found
 
 
