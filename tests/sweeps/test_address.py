@@ -27,7 +27,7 @@ SECRET = "s3cret-w0rd"
     ("postgres://me:a b#c@[::1]:77/sweeps", "postgresql://me:***@[::1]:77/sweeps"),
     ("postgresql:///sweeps?host=/run/pg&port=5433&sslmode=require&passfile=/home/me/.pgpass",
      "postgresql:///sweeps?host=/run/pg&port=5433&sslmode=require&passfile=***"),
-    ("postgresql://secret@host/sweeps", "postgresql://***@host/sweeps"),  # who has no password may have written it there
+    ("postgresql://secret@host/sweeps", "postgresql://***@host/sweeps"),  # a password in the user's place
     ("postgresql://me:12345/sweeps", "postgresql://me:***/sweeps"),  # no port, but a password, and @host is missing
     ("postgresql://host/sweeps?sslmode=se@cret", "postgresql://***"),
     ("postgresql+secret://host/sweeps", "postgresql+***://host/sweeps"),

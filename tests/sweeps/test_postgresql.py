@@ -85,7 +85,7 @@ def test_a_server_that_starts_later_is_waited_for(postgresql, database, quick):
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_a_server_that_starts_anew_is_waited_for_in_every_call(postgresql, database, quick, how):
-    queue = Queue(Store(postgresql.address(database), "sweep"), PAIRS)
+    queue, trial = Queue(Store(postgresql.address(database), "sweep"), PAIRS), None
     calls = [
         lambda: queue.store.begin({"batch": 64}),
         queue.add,
@@ -99,7 +99,7 @@ def test_a_server_that_starts_anew_is_waited_for_in_every_call(postgresql, datab
     for number, call in enumerate(calls):
         timer = away(postgresql, 0.2, how)
         done = call()
-        trial = done if number == 2 else None if number < 2 else trial
+        trial = done if number == 2 else trial
         timer.join()
     assert done[0] == {"depth": 7}
     assert [each.state for each in done[1].values()] == ["complete", "waiting", "waiting"]

@@ -111,7 +111,7 @@ class Discreet(click.Command):
 
 
 def _refuse_addresses(**given):
-    """Raise a usage error, which does not quote it, where an address with a password stands in another option's place."""
+    """Raise a usage error, which does not quote it, where an address with a password stands in another's place."""
     for option, value in given.items():
         if re.search(r":.*@", value, re.DOTALL) and not os.path.exists(value):
             raise click.UsageError(

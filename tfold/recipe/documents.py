@@ -1,4 +1,4 @@
-"""JSON files that lie in a folder between two runs: whatever has become of one, reading it ends in one kind of error."""
+"""JSON files that lie in a folder between two runs: whatever has become of one, reading it has one kind of error."""
 import json
 import math
 import os
@@ -45,8 +45,8 @@ def require(value, shape, where="it"):
     Args:
         value: what was read.
         shape: a type, where `float` is any finite number and `int` any whole one, no truth value; a tuple of shapes, of
-            which one will do; [shape] of each element; {name: shape} of these entries, beside which there may be others;
-            {str: shape} of every entry.
+            which one will do; [shape] of each element; {name: shape} of these entries, beside which there may be
+            others; {str: shape} of every entry.
         where: what the error calls it.
 
     Example:

@@ -108,7 +108,7 @@ def is_storages(error, address):
     """Whether an exception comes from the storage: what else comes up is somebody else's."""
     if type(error).__module__.partition(".")[0] in LIBRARIES:
         return not _is_answer(error)
-    return isinstance(error, OSError) and address.is_file or _is_raised_by_them(error)  # of a damaged journal, all kinds
+    return isinstance(error, OSError) and address.is_file or _is_raised_by_them(error)
 
 
 def is_passing(error, address):
@@ -145,6 +145,7 @@ def disk_full(where):
 
 
 def _is_raised_by_them(error):
+    """Whether an exception of Python's own comes out of them: of a damaged journal Optuna makes a ValueError."""
     frames, trace = [], error.__traceback__
     while trace is not None:
         frames.append(trace.tb_frame.f_globals.get("__name__", "").partition(".")[0])

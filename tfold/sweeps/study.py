@@ -197,7 +197,8 @@ def _is_ours(folder):
     entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     parts = [path for path in entries if path.name in (TRIALS, LATENCY) and path.is_dir()]
     written = [path for path in entries if path.name in ("sweep.csv", *PICTURES)] if parts else []
-    return len(parts) + len(written) == len(entries) and all(OF_A_TRIAL.match(each.name) for part in parts for each in part.iterdir())
+    return len(parts) + len(written) == len(entries) and all(
+        OF_A_TRIAL.match(each.name) for part in parts for each in part.iterdir())
 
 
 def default_storage(folder):
