@@ -104,6 +104,33 @@ def test_other_settings_in_the_same_folder_are_refused(base, data, tmp_path):
         layer_folding(base, data, RECIPE, tmp_path / "a", quiet)
 
 
+@pytest.mark.parametrize("changed", [
+    {"depth": "3"}, {"depth": True}, {"accuracy": {"test": 0.5}}, {"accuracy": None}, {"alphas": [0.5]},
+    {"history": {"alpha": [], "post": [5]}}, {"history": []}, {"recipe": None}, {"recipe": [1]}, {"base": 5},
+    {"alphas": {"a": float("nan")}}, "[" * 100_000, '{"depth": 1, "depth": 2}', '{"a":' * 100_000,
+], ids=range(14))
+def test_an_outcome_that_is_damaged_is_refused_by_its_name(base, data, tmp_path, changed):
+    good = {"recipe": RECIPE.to_json(), "base": "x", "data": "y", "strength": 2.0, "seed": 0, "depth": 3, "layers": 3,
+            "macs": None, "parameters": 9, "alphas": {"a": 0.5}, "accuracy": {"validation": 0.5, "test": 0.5},
+            "history": {"alpha": [{"val_accuracy": 0.5}], "post": []}}
+    path = tmp_path / "outcome.json"
+    path.write_text(json.dumps(good))
+    with pytest.raises(BadInputError, match="base: x, now"):  # it is read, and is another run's
+        layer_folding(base, data, RECIPE, tmp_path, quiet)
+    path.write_text(changed if isinstance(changed, str) else json.dumps({**good, **changed}))
+    with pytest.raises(BadInputError, match=r"outcome\.json is as this program writes it.*Remove it"):
+        layer_folding(base, data, RECIPE, tmp_path, quiet)
+
+
+@pytest.mark.parametrize("about", ["[" * 100_000, "[]", '{"settings": {}}', '{"settings": 5, "history": []}',
+                                   '{"settings": {}, "history": {}}', '{"settings": {}, "history": [5]}'],
+                         ids=range(6))
+def test_a_checkpoint_whose_words_are_damaged_is_refused(base, data, tmp_path, about):
+    np.savez(tmp_path / "alpha.checkpoint.npz", about=np.array(about))
+    with pytest.raises(BadInputError, match=r"A checkpoint is as this program writes it.*alpha\.checkpoint\.npz"):
+        layer_folding(base, data, RECIPE, tmp_path, quiet)
+
+
 def test_other_images_base_or_teacher_in_the_same_folder_are_refused(base, data, mlp, tmp_path):
     recipe = replace(RECIPE, distill=0.5)
     layer_folding(base, data, recipe, tmp_path / "a", quiet)

@@ -6,7 +6,9 @@ What will not pass by itself is an error at once: a wrong password, a table that
 """
 import errno
 import functools
+import os
 import re
+import tempfile
 import time
 
 from tfold.errors import TfoldError
@@ -75,33 +77,39 @@ def keep_trying(ask, address, say=None, is_away=None):
         except Exception as error:
             if isinstance(error, TfoldError) or not is_storages(error, address):
                 raise
-            quoted = address.quote(_cause(error))
-            cause = error if address.is_harmless(error) else None
-            if is_full(error):
-                raise DiskFullError(disk_full(f"{address.shown} ({quoted})")) from cause
-            if GONE in str(error):
-                raise StorageError(
-                    f"A study stays where it is while a sweep runs. Received: {address.shown}, in which it is no "
-                    "more: somebody has removed it (--force). The same command begins it anew."
-                ) from cause
-            if not (is_away or is_passing)(error, address):
-                raise StorageError(
-                    f"A storage is something that Optuna can open and write to. Received: {address.shown} ({quoted}). "
-                    "Check the address, its driver, and who may write there."
-                ) from cause
-            if time.monotonic() - begin + pause > OUTAGE:
-                raise OutOfReachError(
+            passing = (is_away or is_passing)(error, address)
+            quoted, failure = address.quote(_cause(error)), _failure(error, address, passing)
+            if failure is None and time.monotonic() - begin + pause > OUTAGE:
+                failure = OutOfReachError(
                     f"A storage stays within reach while a sweep runs. Received: {address.shown}, silent for "
-                    f"{OUTAGE:.0f} s: {quoted}. What is done is kept: the same command goes on."
-                ) from cause
-            if say and not told and pause > FIRST:  # not of two processes that have met, which is over by now
-                say(f"{address.shown} does not answer ({quoted}); trying again for {OUTAGE:.0f} s")
-                told = True
+                    f"{OUTAGE:.0f} s: {quoted}. What is done is kept: the same command goes on.")
+            cause = error if address.is_harmless(error) else None
+        if failure is not None:  # not within `except`, which would tie the error to it, whatever that shows
+            raise failure from cause
+        if say and not told and pause > FIRST:  # not of two processes that have met, which is over by now
+            say(f"{address.shown} does not answer ({quoted}); trying again for {OUTAGE:.0f} s")
+            told = True
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
     if told:
         say(f"{address.shown} answers again, after {time.monotonic() - begin:.0f} s")
     return answer
+
+
+def _failure(error, address, passing):
+    """The `StorageError` to be raised; None where trying again may help."""
+    quoted = address.quote(_cause(error))
+    if is_full(error) or ("disk I/O error" in str(_cause(error)) and not _has_room(address.path)):
+        return DiskFullError(disk_full(f"{address.shown} ({quoted})"))
+    if GONE in str(error):
+        return StorageError(
+            f"A study stays where it is while a sweep runs. Received: {address.shown}, in which it is no more: "
+            "somebody has removed it (--force). The same command begins it anew.")
+    if not passing:
+        return StorageError(
+            f"A storage is something that Optuna can open and write to. Received: {address.shown} ({quoted}). Check "
+            "the address, its driver, and who may write there.")
+    return None
 
 
 def is_storages(error, address):
@@ -118,7 +126,8 @@ def is_passing(error, address):
         return True  # of a journal: its drive is away
     words = str(error)
     if address.kind == "sqlite":
-        return any(word in words for word in ("locked", "busy", "unable to open database file", "disk I/O error"))
+        return any(word in words for word in ("locked", "busy", "unable to open database file", "disk I/O error",
+                                              "already exists"))
     if REFUSED.search(words):
         return False
     if getattr(error, "connection_invalidated", False):
@@ -136,6 +145,19 @@ def is_full(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _has_room(path):
+    """Whether the file can grow. SQLite calls a quota that is used up an I/O error, as it does a drive that is away."""
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(path) or ".") as file:
+            file.seek(os.path.getsize(path))
+            file.write(bytes(2**16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno not in FULL
+    return True
 
 
 def disk_full(where):
