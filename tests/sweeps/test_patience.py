@@ -7,7 +7,7 @@ import pytest
 
 from tfold.sweeps import patience, store, worker
 from tfold.sweeps.claimed import Abandoned
-from tfold.sweeps.patience import OutOfReachError
+from tfold.sweeps.patience import OutOfReachError, StorageError
 from tfold.sweeps.queue import Queue
 from tfold.sweeps.store import Store
 
@@ -69,6 +69,34 @@ def test_a_journal_that_is_gone_for_a_while_is_waited_for(tmp_path, monkeypatch)
     trial.report(0, 0.75)
     timer.join()
     assert queue.standings()[trial.name].trial.intermediate_values == {0: 0.75}
+
+
+def test_a_file_that_a_sweep_has_begun_with_is_waited_for_and_a_mistyped_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST", 0.05)
+    (tmp_path / "drive").mkdir()
+    for url in (f"journal:{tmp_path}/drive/study.journal", f"sqlite:///{tmp_path}/drive/study.db"):
+        Queue(Store(url, "sweep"), PAIRS).add()
+        (tmp_path / "drive").rename(tmp_path / "away")
+        with pytest.raises(StorageError, match="Check the address"):
+            Store(url, "sweep")
+        timer = threading.Timer(0.3, (tmp_path / "away").rename, [tmp_path / "drive"])
+        timer.start()
+        begun = Queue(Store(url, "sweep", create=False, begun=True), PAIRS)  # as a worker does
+        timer.join()
+        assert len(begun.standings()) == 3 and begun.waits()
+
+
+def test_a_lock_that_another_process_holds_for_long_is_waited_for(on_disk, tmp_path):
+    said = []
+    on_disk.store.say = said.append
+    holder = sqlite3.connect(tmp_path / "study.db.lock", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.5, holder.rollback)
+    timer.start()
+    assert on_disk.claim().name == "strength-0.1-seed-0"
+    timer.join()
+    holder.close()
+    assert "locked" in said[0] and "answers again" in said[1]
 
 
 @pytest.mark.parametrize("end", [Abandoned("why"), ValueError("why")])
