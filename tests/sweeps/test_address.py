@@ -76,6 +76,10 @@ def test_one_spelling_is_handed_on_which_means_the_same(url, handed_on):
     ("sqlite:///:memory:", "in memory"),
     ("sqlite://", "Check the address"),
     ("nonsense", "Check the address"),
+    (f"postgresql://me:{SECRET}\n@host/s", "printable"),
+    (f"journal:/a\0{SECRET}", "printable"),
+    (f"postgresql://me:{SECRET}\udcff@host/s", "printable"),
+    (Path(f"/{SECRET}"), "printable"),
 ])
 def test_what_cannot_be_read_is_refused_without_being_shown(url, words):
     with pytest.raises(BadInputError, match="Received: ") as raised:
@@ -140,7 +144,7 @@ def _raised_from(error, cause):
 
 def test_a_driver_that_is_there_is_taken(monkeypatch):
     there = {"psycopg2"}
-    monkeypatch.setattr(address, "_is_there", lambda module: module in there)
+    monkeypatch.setattr(address, "_is_there", lambda module: module in there or module.startswith("sqlalchemy."))
     assert read("postgres://me:x@host/s").with_driver() == ("postgresql+psycopg2://me:x@host/s", "psycopg2")
     there.add("psycopg")
     assert read("postgresql://host/s").with_driver() == ("postgresql+psycopg://host/s", "psycopg")

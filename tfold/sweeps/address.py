@@ -37,6 +37,7 @@ WORD = 5  # letters of a word of a password that is hidden by itself
 USUAL_PORTS = ("3306", "5432")
 _SERVER = re.compile(r"(?P<scheme>\w+)(?:\+(?P<driver>\w+))?://(?P<rest>.*)", re.DOTALL)
 _FILE = re.compile(r"(?P<scheme>sqlite|sqlite\+pysqlite):///(?P<path>[^?]*)(?P<query>\?.*)?", re.DOTALL | re.IGNORECASE)
+_WRITABLE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")  # no control characters, no bytes that are no UTF-8
 _PLACE = re.compile(r"(?P<host>[A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?(?:/(?P<database>[^/]*))?")
 _LIKE_A_PASSWORD = re.compile(r"@|://|passw|pwd", re.IGNORECASE)  # in what should be a file's path
 
@@ -89,7 +90,8 @@ class Address:
                 f"the driver out, and one that is installed is taken: {self.kind}://…"
             )
         for driver in [self.driver] if self.driver else known:
-            if _is_there(known[driver]):
+            # SQLAlchemy 1.4 knows no psycopg 3.
+            if _is_there(known[driver]) and _is_there(f"sqlalchemy.dialects.{self.kind}.{driver}"):
                 return self.url.replace("://", f"+{driver}://", 1), driver
         missing = known[self.driver] if self.driver else next(iter(known.values()))
         raise TfoldError(
@@ -126,6 +128,12 @@ class Address:
 
 def read(address):
     """The `Address` that is meant; raises `BadInputError`, which does not show it, where it cannot be read."""
+    if not isinstance(address, str) or not _WRITABLE.fullmatch(address.strip()):
+        raise BadInputError(
+            "The address of a storage is a string of printable characters. Received: "
+            f"{'one with others' if isinstance(address, str) else type(address).__name__}. Write them as % and two "
+            "digits."
+        )
     address = address.strip()
     if address[:len(JOURNAL)].lower() == JOURNAL:
         # Optuna's lock of a journal is a link to it, which would lead elsewhere from a relative path.
@@ -159,7 +167,7 @@ def hidden(address):
     try:
         return read(address).shown
     except BadInputError:
-        match = _SERVER.match(address.strip())
+        match = _SERVER.match(str(address).strip())
         scheme = match and SCHEMES.get(match["scheme"].lower())
         return f"{scheme}://{HIDDEN}" if scheme else HIDDEN
 
