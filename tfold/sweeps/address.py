@@ -2,7 +2,7 @@
 
     given       postgres://me:p@ss@host/sweeps?sslmode=require&sslpassword=word
     handed on   postgresql+psycopg://me:p%40ss@host/sweeps?sslmode=require&sslpassword=word
-    shown       postgresql://me:***@host/sweeps?sslmode=require&***
+    shown       postgresql://me:***@host/sweeps?sslmode=require&sslpassword=***
 
 Only what is surely harmless is shown: of a server the host, the database and the user of a password, where they stand
 in their places and are plain words; of parameters a few that are known by name; of a file its path. Nothing is shown of
@@ -29,10 +29,14 @@ DRIVERS = {
 INSTALL = {"postgresql": "pip install 'psycopg[binary]'", "mysql": "pip install 'pymysql[rsa]'"}
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 SHOWN = {  # parameters whose values may be shown, and what such a value looks like
-    "user": PLAIN, "host": re.compile(r"[A-Za-z0-9_./-]+"), "port": re.compile(r"\d{1,5}"), "charset": PLAIN,
-    "connect_timeout": re.compile(r"\d{1,5}"),
+    "user": PLAIN, "host": re.compile(r"[A-Za-z0-9_./-]+"), "charset": PLAIN,
     "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
+    **dict.fromkeys(("port", "connect_timeout", "tcp_user_timeout", "keepalives", "keepalives_idle",
+                     "keepalives_interval", "keepalives_count"), re.compile(r"\d{1,6}")),
 }
+# Parameters of libpq and of MySQL's drivers that messages may name; their values are another matter.
+NAMED = {*SHOWN, "password", "passwd", "pwd", "sslpassword", "passfile", "sslcert", "sslkey", "sslrootcert", "options",
+         "application_name", "service", "target_session_attrs", "ssl_ca", "ssl_cert", "ssl_key"}
 WORD = 5  # letters of a word of a password that is hidden by itself
 USUAL_PORTS = ("3306", "5432")
 _SERVER = re.compile(r"(?P<scheme>\w+)(?:\+(?P<driver>\w+))?://(?P<rest>.*)", re.DOTALL)
@@ -182,72 +186,67 @@ def _file(kind, prefix, path, query, given):
 
 
 def _server(kind, driver, rest):
-    def refuse():
+    # A password may hold what ends one elsewhere, but for the ? behind which parameters begin: that may be either.
+    credentials, at, place = rest.rpartition("@")
+    place, _, query = place.partition("?")
+    user, colon, password = credentials.partition(":")
+    where = _PLACE.fullmatch(place)
+    try:
+        parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        parameters = None
+    if where is None or parameters is None or "?" in credentials or "/" in user or "://" in rest:
         raise BadInputError(
             f"The address of a database is {kind}://USER:PASSWORD@HOST:PORT/NAME?PARAMETER=VALUE. Received: "
             f"{kind}://{HIDDEN}, which does not read so. Write characters other than letters and digits in user, "
             "password and parameters as % and two digits: @ as %40, / as %2F, : as %3A, ? as %3F, & as %26, % as %25."
         )
-
-    # A password may hold what ends one elsewhere, but for the ? behind which parameters begin: that may be either.
-    credentials, at, place = rest.rpartition("@")
-    place, mark, query = place.partition("?")
-    where = _PLACE.fullmatch(place)
-    if "?" in credentials or where is None:
-        refuse()
-    user, colon, password = credentials.partition(":")
-    if "/" in user or "://" in rest or (driver and not re.fullmatch(r"[a-z0-9_]+", driver.lower())):
-        refuse()
-    driver = driver.lower() if driver else None
-    try:
-        parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        refuse()
-    secrets = [password] + [driver] * (driver is not None and driver not in DRIVERS[kind])
-    url = f"{kind}://"
-    shown = url if driver is None or driver in DRIVERS[kind] else f"{kind}+{HIDDEN}://"
-    if driver in DRIVERS[kind]:
-        shown = f"{kind}+{driver}://"
-    if at:
-        plain = bool(colon and PLAIN.fullmatch(user))  # who has no password may have written it there
-        secrets += [] if plain else [user]
-        shown += (user if plain else HIDDEN) + (":" + HIDDEN if colon else "") + "@"
-        url += quote(unquote(user), safe="") + (":" + quote(unquote(password), safe="") if colon else "") + "@"
     host, port, database = where["host"], where["port"], where["database"]
+    said = _Said(f"{kind}://")
+    if driver is not None:
+        driver = driver.lower()
+        said.shown = f"{kind}+{driver if driver in DRIVERS[kind] else HIDDEN}://"
+        said.secrets += [] if driver in DRIVERS[kind] else [driver]
+    if at:
+        said.part(user, colon and PLAIN.fullmatch(user))  # who has no password may have written it there
+        if colon:
+            said.add(":")
+            said.part(password, False)
+        said.add("@")
     # Of me:pass@word, in which @host is missing, the host is half the password.
-    plain = database is not None or not at
-    secrets += [] if plain else [host]
-    shown, url = shown + (host if plain else HIDDEN), url + host
+    said.part(host, database is not None or not at, encode=False)
     if port is not None:
-        # user:password without @host reads as host:port.
-        sure = at or port in USUAL_PORTS or host == "localhost" or "." in host or ":" in host
-        secrets += [] if sure else [port]
-        shown, url = f"{shown}:{port if sure else HIDDEN}", f"{url}:{port}"
+        said.add(":")  # of user:password, in which @host is missing, the port is the password
+        said.part(port, at or port in USUAL_PORTS or host == "localhost" or "." in host or ":" in host)
     if database is not None:
-        plain = not database or bool(PLAIN.fullmatch(database))
-        secrets += [] if plain else [database]
-        shown, url = f"{shown}/{database if plain else HIDDEN}", f"{url}/{quote(unquote(database), safe='')}"
-    if parameters:
-        said = []
-        for (name, value), written in zip(parameters, query.split("&"), strict=True):
-            if name in SHOWN and SHOWN[name].fullmatch(value):
-                said.append(f"{name}={value}")
-                continue
-            secrets += [value, written.partition("=")[2]]
-            if name not in _NAMES:
-                secrets += [name, written.partition("=")[0]]
-            said.append(f"{name}={HIDDEN}" if name in _NAMES else HIDDEN)
-        shown += "?" + "&".join(said)
-        url += "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters)
-    elif mark:
-        shown += "?"
-    return Address(kind, shown, url, driver=driver, parameters=frozenset(name for name, _ in parameters),
-                   secrets=_spellings(secrets))
+        said.add("/")
+        said.part(database, PLAIN.fullmatch(database))
+    for number, ((name, value), written) in enumerate(zip(parameters, query.split("&") if query else [], strict=True)):
+        sure = name in SHOWN and SHOWN[name].fullmatch(value)
+        said.url += f"{'&' if number else '?'}{quote(name, safe='')}={quote(value, safe='')}"
+        said.shown += ("&" if number else "?") + (
+            f"{name}={value if sure else HIDDEN}" if name in NAMED else HIDDEN)
+        written_name, _, written_value = written.partition("=")
+        said.secrets += [] if sure else [value, written_value]
+        said.secrets += [] if name in NAMED else [name, written_name]
+    return Address(kind, said.shown, said.url, driver=driver, parameters=frozenset(name for name, _ in parameters),
+                   secrets=_spellings(said.secrets))
 
 
-# Parameters of libpq and of MySQL's drivers that messages may name; their values are another matter.
-_NAMES = {*SHOWN, "password", "passwd", "pwd", "sslpassword", "passfile", "sslcert", "sslkey", "sslrootcert", "options",
-          "application_name", "service", "keepalives", "target_session_attrs", "ssl_ca", "ssl_cert", "ssl_key"}
+class _Said:
+    """An address as far as it is read: as it is handed on, as it is shown, and what is not."""
+
+    def __init__(self, begin):
+        self.url, self.shown, self.secrets = begin, begin, []
+
+    def add(self, mark):
+        self.url, self.shown = self.url + mark, self.shown + mark
+
+    def part(self, text, sure, encode=True):
+        """Add a part, which is shown if that is sure to do no harm."""
+        self.url += quote(unquote(text), safe="") if encode else text
+        self.shown += text if sure or not text else HIDDEN
+        self.secrets += [] if sure else [text]
 
 
 def _spellings(secrets):
