@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -39,7 +40,7 @@ class Server:
     def __init__(self):
         self.programs, self._process, self._databases = programs(), None, 0
         self.folder = Path(tempfile.mkdtemp(prefix="tfold-postgresql-"))
-        self._as_user = {}
+        self._as_user, self._lock, self._over = {}, threading.RLock(), False
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             there = {each.pw_name: each for each in pwd.getpwall()}
             who = there.get("postgres") or there["nobody"]
@@ -63,28 +64,35 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        self._over = True  # a timer may be about to start it
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, wait=True):
-        """Start it, and wait until it lets somebody in."""
+    def start(self):
+        """Start it if it does not run, and wait until it lets somebody in."""
+        with self._lock:
+            if not self._over and not self.runs:
+                self._start()
+
+    def _start(self):
         words = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.folder / "data", "-p", str(self.port), *words],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/", start_new_session=True, **self._as_user)
         end = time.monotonic() + 60
-        while wait and not self._answers():
+        while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL has not started: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
 
     def stop(self, how="fast"):
         """End it: "fast" ends connections and closes its files; "immediate" is a crash, after which it recovers."""
-        if self._process is not None:
-            self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
-            self._process.wait(60)
-            self._process = None
+        with self._lock:
+            if self._process is not None:
+                self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[how])
+                self._process.wait(60)
+                self._process = None
 
     @property
     def runs(self):

@@ -29,8 +29,7 @@ HELD = "strength-0.2-seed-0"
 def database(postgresql):
     """The name of an empty database; the server runs again behind the test, whatever it did to it."""
     yield postgresql.new_database()
-    if not postgresql.runs:
-        postgresql.start()
+    postgresql.start()
 
 
 @pytest.fixture
