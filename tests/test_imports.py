@@ -31,7 +31,7 @@ LINES = [
     {"__main__"},
 ]
 FOR_EVERYONE = {"checks", "errors", "reasons", "files", "folders", "locks", "quiet", "version", "registration",
-                "stock", "importing", "json_text", "__init__"}
+                "stock", "importing", "documents", "__init__"}
 BESIDE = {("tflite", "measure")}  # a .tflite is checked by running it
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from tfold import json_text
+from tfold import documents
 from tfold.errors import BadInputError, one_line
 from tfold.files import check_output, whole
 from tfold.model_file import zip_archive
@@ -16,6 +16,8 @@ from tfold.model_file.allowed import check, tensorflow_functions
 from tfold.model_file.read import LEGACY, read
 
 REPORT = "tfold.json"
+# What others read in a report; it has more.
+_OF_A_REPORT = {"homes": {str: str}, "before": {"depth": int}, "after": {"depth": int}}
 LONGEST_REPORT = 64 * 2**20  # bytes; that of NASNetLarge takes one
 
 
@@ -101,15 +103,14 @@ def load_report(path):
             text = path.read_bytes() if path.stat().st_size < LONGEST_REPORT else b"something that is too long"
         if text is None:
             return None
-        report = json_text.parse(text)["report"]
-        if not {"homes", "before", "after"} <= set(report) or not isinstance(report["homes"], dict):
-            raise ValueError("no report of a fold")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = documents.parse(text)
+        documents.require(found, {"report": _OF_A_REPORT}, "the document")
+    except (OSError, ValueError) as error:
         raise BadInputError(
             f"A fold's report is the document of tfold fold --json, or lies in the .keras file that tfold fold wrote. "
             f"Received: {path}, which has none that can be read ({one_line(error)[:-1]}). Leave it out, or fold again."
         ) from error
-    return report
+    return found["report"]
 
 
 def objects_of(modules):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tfold.documents import LARGEST, DamagedError
 from tfold.errors import BadInputError, TfoldError
-from tfold.recipe.documents import LARGEST, DamagedError
 from tfold.sweeps import latency, results
 from tfold.sweeps.patience import DiskFullError, StorageError, is_full
 from tfold.sweeps.queue import Queue

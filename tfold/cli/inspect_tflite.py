@@ -2,7 +2,7 @@
 import json
 from collections import defaultdict
 
-from tfold import json_text
+from tfold import documents
 from tfold.cli import common
 from tfold.cli.op_table import short
 from tfold.errors import TfoldError
@@ -93,7 +93,7 @@ def _described(end):
 def _own(contents):
     """What tfold wrote about how the file was made; None where there is no such thing."""
     try:
-        found = json_text.parse(contents.metadata["tfold"])
+        found = documents.parse(contents.metadata["tfold"])
     except (KeyError, ValueError):  # another program's, or damaged
         return None
     return found if isinstance(found, dict) else None

@@ -19,7 +19,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tfold import json_text
+from tfold import documents
 from tfold.errors import BadInputError, InUseError
 from tfold.locks import take
 from tfold.measure.block import MEAN, MEDIAN, Block
@@ -124,7 +124,7 @@ class Record:
         for number, text in enumerate([*texts, content[whole:]], 1):
             try:
                 if number <= len(texts):
-                    lines.append(_checked(json_text.parse(text)))
+                    lines.append(_checked(documents.parse(text)))
                 elif not _could_be_cut(text):
                     raise ValueError
             except (ValueError, KeyError, TypeError, AttributeError):

@@ -3,7 +3,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfold import json_text
+from tfold import documents
 from tfold.errors import BadInputError, one_line
 from tfold.model_file import hdf5, zip_archive
 
@@ -118,7 +118,7 @@ def _read_hdf5(path):
             said = {key: value or _text(file["model_weights"].attrs.get(key)) for key, value in said.items()}
         training = file.attrs.get("training_config")
     try:
-        training = None if training is None else json_text.parse(training)
+        training = None if training is None else documents.parse(training)
     except ValueError:  # of use to whoever trains it further
         training = None
     return ModelFile(path, _config(path, config), said["keras_version"], said["backend"], training)
@@ -130,14 +130,14 @@ def _text(value):
 
 def _version(text):
     try:
-        return str(json_text.parse(text)["keras_version"])
+        return str(documents.parse(text)["keras_version"])
     except (ValueError, TypeError, KeyError):  # who wrote it does not matter as long as the configuration is one
         return ""
 
 
 def _config(path, text):
     try:
-        config = json_text.parse(text)
+        config = documents.parse(text)
     except ValueError as error:  # UnicodeDecodeError is one too
         config, why = None, f" ({one_line(error)[:-1]})"
     else:

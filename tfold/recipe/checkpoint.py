@@ -12,10 +12,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfold import json_text
+from tfold import documents
+from tfold.documents import require
 from tfold.errors import BadInputError, one_line
 from tfold.files import whole
-from tfold.recipe.documents import require
 from tfold.recipe.identity import check_same
 
 
@@ -47,7 +47,7 @@ class Checkpoint(keras.callbacks.Callback):
             return 0
         try:
             with np.load(self.path, allow_pickle=False) as file:
-                about = json_text.parse(str(file["about"]))
+                about = documents.parse(str(file["about"]))
                 require(about, {"settings": dict, "history": [dict]}, "about")
                 values = [file[f"v{i}"] for i in range(len(file.files) - 1)]
         except MemoryError:

@@ -16,6 +16,7 @@ from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.reading import alphas
 from tfold.alpha.settling import settle
 from tfold.alpha.surgery import prefold
+from tfold.documents import DamagedError, read_document, require
 from tfold.errors import BadInputError
 from tfold.files import held, whole
 from tfold.folding import fold, nonlinear_depth
@@ -25,7 +26,6 @@ from tfold.passes.figures import figures
 from tfold.reasons import PREPROCESSING
 from tfold.recipe.batches import Batches
 from tfold.recipe.distillation import distill
-from tfold.recipe.documents import DamagedError, read_document, require
 from tfold.recipe.fitting import accuracy, fit
 from tfold.recipe.identity import check_fits, check_same, digest
 from tfold.recipe.precision import in_precision

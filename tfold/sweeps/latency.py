@@ -7,9 +7,9 @@ stands at both ends of a round: its ratio to itself says how small a difference 
 """
 from pathlib import Path
 
+from tfold.documents import require
 from tfold.errors import TfoldError
 from tfold.files import sha256_of
-from tfold.recipe.documents import require
 from tfold.sweeps.pareto import pareto_front
 from tfold.sweeps.results import complete, front
 

@@ -4,8 +4,8 @@ import json
 import statistics
 from pathlib import Path
 
+from tfold.documents import read_document
 from tfold.files import whole
-from tfold.recipe.documents import read_document
 from tfold.sweeps.knee import TOLERANCE, find_knee
 from tfold.sweeps.pareto import pareto_front
 

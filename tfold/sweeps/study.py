@@ -13,8 +13,8 @@ import re
 import shutil
 from pathlib import Path
 
+from tfold.documents import DamagedError
 from tfold.errors import BadInputError, TfoldError, one_line
-from tfold.recipe.documents import DamagedError
 from tfold.report import drawing, sweep_pictures
 from tfold.sweeps import latency, results
 from tfold.sweeps.address import read

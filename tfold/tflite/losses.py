@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tfold import json_text
+from tfold import documents
 from tfold.errors import BadInputError
 from tfold.files import scratch
 from tfold.measure import run_tensors
@@ -128,7 +128,7 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
 def _said(contents):
     """What `tfold.export` wrote into the file about itself; {} where it did not."""
     try:
-        said = json_text.parse(contents.metadata.get(METADATA, b"{}"))
+        said = documents.parse(contents.metadata.get(METADATA, b"{}"))
     except ValueError:
         said = {}
     return said if isinstance(said, dict) else {}

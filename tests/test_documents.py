@@ -1,17 +1,17 @@
-"""JSON files that lie in a folder between two runs, damaged in every way."""
+"""JSON that anybody may have written, damaged in every way."""
 import json
 
 import pytest
 
-from tfold.recipe.documents import LARGEST, DamagedError, read_document, require
+from tfold.documents import DEEPEST, LARGEST, DamagedError, parse, read_document, require
 
 DAMAGED = {
     "no JSON": b'{"depth": ',
     "no JSON ": b"",
     "no UTF-8": b'{"depth": "\xff"}',
     "no object": b"[1, 2]",
-    "nested too deeply": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "nested too deeply ": b'{"a":' * 100_000,
+    "nested more than 200 levels": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "nested more than 200 levels ": b'{"a":' * 100_000,
     "two entries 'depth'": b'{"trial": {"depth": 1, "depth": 2}}',
     "no JSON (Exceeds": b'{"depth": ' + b"9" * 10_000 + b"}",
 }
@@ -63,3 +63,16 @@ def test_an_entry_that_is_missing_is_named():
     for name in SHAPE:
         with pytest.raises(DamagedError, match=f"it has no {name}"):
             require({key: value for key, value in GOOD.items() if key != name}, SHAPE)
+
+
+def test_what_a_text_says():
+    assert parse('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    assert parse(b'"\xc3\xbc"') == "ü"
+    parse("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1))
+
+
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 999])
+def test_what_python_would_still_read(levels):
+    for text in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels):
+        with pytest.raises(DamagedError, match="nested more than 200 levels"):
+            parse(text)

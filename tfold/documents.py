@@ -1,13 +1,52 @@
-"""JSON files that lie in a folder between two runs: whatever has become of one, reading it has one kind of error."""
+"""JSON in files that anybody may have written: whatever has become of one, reading it has one kind of error.
+
+    parse            text → value                              a model's configuration, metadata, a line of a record
+    read_document    path → dict                               outcome.json, sweep.json
+    require          whether a value has the shape that this program writes
+"""
 import json
 import math
 import os
 
 LARGEST = 64 * 2**20  # bytes: what this program writes has a few hundred thousand at most
+# A network inside a network inside a network is some thirty levels deep; what recursion can bear is a thousand.
+DEEPEST = 200
 
 
 class DamagedError(ValueError):
     """A file does not hold what this program has written; its argument says what is wrong, in a sentence's part."""
+
+
+def parse(text, **how):
+    """Return what a JSON text says.
+
+    Args:
+        text: str or bytes.
+        **how: as of `json.loads`.
+
+    Raises:
+        DamagedError: it is no JSON, or nested more than `DEEPEST` levels deep.
+
+    Example:
+
+    >>> parse('{"depth": 11}')
+    {'depth': 11}
+    """
+    try:
+        value = json.loads(text, **how)
+    except DamagedError:
+        raise
+    except RecursionError:
+        raise DamagedError(f"it is nested more than {DEEPEST} levels deep") from None
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise DamagedError(f"it is no JSON ({str(error)[:100]})") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level if isinstance(each, (dict, list))
+                 for inner in (each.values() if isinstance(each, dict) else each)]
+        if not level:
+            return value
+    raise DamagedError(f"it is nested more than {DEEPEST} levels deep")
 
 
 def read_document(path):
@@ -22,18 +61,13 @@ def read_document(path):
             raise DamagedError("it is no file")
         if os.path.getsize(path) > LARGEST:
             raise DamagedError(f"it has {os.path.getsize(path):,} bytes")
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file, object_pairs_hook=_without_repetition)
+        with open(path, "rb") as file:
+            text = file.read()
     except FileNotFoundError:
         raise
-    except DamagedError:
-        raise
-    except RecursionError as error:
-        raise DamagedError("it is nested too deeply") from error
     except OSError as error:
         raise DamagedError(error.strerror or "it cannot be read") from error
-    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
-        raise DamagedError(f"it is no JSON ({str(error)[:100]})") from error
+    found = parse(text, object_pairs_hook=_without_repetition)
     if not isinstance(found, dict):
         raise DamagedError("it holds no object")
     return found
