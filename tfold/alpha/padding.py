@@ -23,6 +23,7 @@ from tfold.alpha.selection import select_sites
 from tfold.alpha.topology import Topology
 from tfold.graph import walls
 from tfold.graph.read_layer import read_layer
+from tfold.graph.rebuild import in_keras_spelling
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def segments(model, only=None, skip=None):
     >>> segments(model)
     [Segment(convolutions=('conv_1', 'conv_2'), padding=((2, 2), (2, 2)))]
     """
-    topology = Topology(model)
+    topology = Topology(in_keras_spelling(model))
     sites, _ = select_sites(topology, only, skip)
     return find_segments(topology, sites)
 

@@ -17,7 +17,7 @@ from tfold.alpha.sites import is_linear_layer
 from tfold.alpha.topology import Topology, sources
 from tfold.checks import check_threshold
 from tfold.errors import BadInputError
-from tfold.graph.rebuild import rebuild
+from tfold.graph.rebuild import in_keras_spelling, rebuild
 from tfold.stock import stock_class
 
 NEGLIGIBLE = 1e-6
@@ -53,6 +53,7 @@ def settle(model, threshold=0.9, leaky=False):
             f"settle needs every α to be a number. Received: NaN in {broken}. The training has diverged: train again "
             "with a lower learning rate, or add keras.callbacks.TerminateOnNaN()."
         )
+    model = in_keras_spelling(model)
     topology = Topology(model)
     outputs = {id(call.op) for call in topology.outputs}
     reunited, absorbed = _reunions(topology, lambda layer: _stays_original(layer, threshold, leaky))

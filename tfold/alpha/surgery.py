@@ -25,7 +25,7 @@ from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
 from tfold.alpha.ties import tied
 from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
-from tfold.graph.rebuild import rebuild
+from tfold.graph.rebuild import in_keras_spelling, rebuild
 from tfold.training.restructure import in_fewer_sweeps
 
 PADDINGS = ("keep", "forward")
@@ -94,6 +94,7 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
             f"prefold needs `penalty` to be an AlphaPenalty. Received: penalty={penalty!r}. "
             "Pass AlphaPenalty(strength=0.25), or strength=0.0 for none."
         )
+    model = in_keras_spelling(model)
     topology = Topology(model)
     sites, left = select_sites(topology, only, skip)
     if not sites and not any(isinstance(call.op, AlphaActivation) for call in topology.calls):

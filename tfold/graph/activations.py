@@ -4,10 +4,12 @@
 The names are Keras 3's, for tf_keras' functions too, where they compute the same. What has no such name is
 `("custom", {"function": callable})`.
 """
-from tfold.graph import legacy_activations
-from tfold.graph.family import KERAS, family_of, is_layer, loaded
+import keras
 
-RELU = {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}
+from tfold.graph import legacy_activations, operations, spellings
+from tfold.graph.family import KERAS, family_of, is_layer, loaded
+from tfold.graph.spellings import RELU
+
 LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
 
 # Keras' operations that are an activation without settings, and those that are one with their settings as they stand.
@@ -42,13 +44,9 @@ def read_function(function):
             return read_layer(function)
         return "custom", {"function": type(function).from_config(function.get_config())}  # never the caller's layer
     name = next(filter(None, (family.fn(function) for family in loaded())), None)
-    if name is None:
-        return "custom", {"function": function}
-    if name == "relu6":
-        return "relu", {**RELU, "max_value": 6.0}
-    if name == "leaky_relu":
-        return "relu", {**RELU, "negative_slope": 0.2}  # the function's default; the layer's is 0.3
-    return name, dict(RELU) if name == "relu" else {}
+    if name is not None:
+        return spellings.of_keras(name)
+    return spellings.known(function) or ("custom", {"function": function})
 
 
 def read_layer(layer):
@@ -96,22 +94,21 @@ def as_argument(fn, params, family=KERAS):
     """What to give as `activation=` to a layer of a family, or None where only a layer of its own can say it."""
     if fn == "custom":
         return params["function"]
-    if fn == "relu":
-        changed = {key: value for key, value in params.items() if value != RELU[key]}
-        fn = "relu" if not changed else "relu6" if changed == {"max_value": 6.0} else None
-    if fn == "elu" and params.get("alpha", 1.0) != 1.0:
-        return None
-    if fn == "softmax" and params.get("axis", -1) != -1:
-        return None
-    return family.argument(fn)
+    changed = spellings.without_defaults(fn, params)
+    if fn == "relu" and changed == {"max_value": 6.0}:
+        return family.argument("relu6")
+    return None if changed else family.argument(fn)
 
 
 def as_layer(fn, params, family=KERAS, **kwargs):
-    """A layer that computes the function, or for want of one a function of layers.
+    """A layer that computes the function, or for want of one an operation, or a function of layers.
 
     Raises:
         BadInputError: the family has no such function; names it.
     """
+    # A policy is no plain value, and Keras writes down the arguments of a layer that has no get_config() of its own.
+    if "dtype" in kwargs:
+        kwargs["dtype"] = getattr(kwargs["dtype"], "name", kwargs["dtype"])
     L, argument = family.layers, as_argument(fn, params, family)
     if fn == "relu" and argument != "relu":
         return L.ReLU(**params, **kwargs)
@@ -119,4 +116,7 @@ def as_layer(fn, params, family=KERAS, **kwargs):
         return L.Activation(argument, **kwargs)
     if fn in ("elu", "softmax"):
         return {"elu": L.ELU, "softmax": L.Softmax}[fn](**params, **kwargs)
-    return legacy_activations.as_layers(fn, **kwargs)
+    if family is KERAS:
+        like = keras.KerasTensor((None, 2, 2, 2, 2), "float32")  # the operation is the same for every shape
+        return operations.named(kwargs.get("name"), lambda x: getattr(keras.ops, fn)(x, **params), like)
+    return legacy_activations.as_layers(fn, params, **kwargs)

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import keras
 
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, one_line
 from tfold.graph import operations
 from tfold.graph.call import Call, Calls, Tensor
 from tfold.graph.family import KERAS, family_of
@@ -164,11 +164,22 @@ def _config(model):
     try:
         # A subclass may write down what it likes; its layers and tensors are a plain model's.
         return (model if type(model) is KERAS.functional else view(model)).get_config()
-    except NotImplementedError as error:
+    except Exception as error:  # whatever the class of a layer raises
         raise BadInputError(
-            f"Every layer must be able to write down its configuration. Received: {model.name!r}: "
-            f"{str(error).strip().splitlines()[0]} Implement get_config() in this layer's class."
+            f"Every layer must be able to write down its configuration. Received: {_unwritable(model)}, which fails "
+            f"with: {one_line(error)} Implement get_config() in this layer's class; an activation of your own is a "
+            "function with a name, registered with keras.saving.register_keras_serializable()."
         ) from error
+
+
+def _unwritable(model):
+    """The first layer of a model that cannot write down its configuration, in words."""
+    for operation in model.operations:
+        try:
+            keras.saving.serialize_keras_object(operation)
+        except Exception:
+            return f"{operation.name!r} ({type(operation).__name__})"
+    return f"{model.name!r}"
 
 
 def _ordered(model, written):

@@ -78,7 +78,10 @@ class Family:
 
     def fn(self, function):
         """Keras 3's name of an activation function; None if it is not one of this Keras' own."""
-        name = keras.activations.serialize(function)
+        try:
+            name = keras.activations.serialize(function)
+        except (TypeError, ValueError):  # a callable that Keras cannot write down, as a functools.partial
+            return None
         return name if isinstance(name, str) and keras.activations.get(name) is function else None
 
 

@@ -11,13 +11,14 @@ from functools import reduce
 
 from tfold.errors import BadInputError
 from tfold.graph.family import family_named
+from tfold.graph.legacy_functions import function_layer
 
 
-def as_layers(fn, name, dtype):
+def as_layers(fn, params, name, dtype):
     """A function from a tensor to the activation of it, made of tf_keras layers.
 
     Args:
-        fn: Keras 3's name of the activation.
+        fn, params: Keras 3's name of the activation, and its parameters.
         name: of the last layer; the others' begin with it.
         dtype: type or policy of all.
 
@@ -45,9 +46,15 @@ def as_layers(fn, name, dtype):
     if fn == "log_sigmoid":
         return chain(name, (-1.0, 0.0), softplus, (-1.0, 0.0))
     if fn in ("hard_silu", "hard_swish"):
-        gate = as_layers("hard_sigmoid", f"{name}_gate", dtype)
+        gate = as_layers("hard_sigmoid", {}, f"{name}_gate", dtype)
         product = layers.Multiply(name=name, dtype=dtype)
         return lambda x: product([x, gate(x)])
+    if fn == "gelu":
+        gelu = function_layer("nn.gelu", name)
+        return lambda x: gelu(x, approximate=params["approximate"])
+    if fn == "log_softmax":
+        log_softmax = function_layer("nn.log_softmax", name)
+        return lambda x: log_softmax(x, axis=params["axis"])
     raise BadInputError(
         f"A network becomes a tf_keras model of what tf_keras has. Received: {name!r}, with the activation {fn}, which "
         "it has not. Replace it, or build the network in Keras 3."

@@ -11,7 +11,7 @@ model keeps its layers, its weights and its graph: nothing of it is called.
 import keras
 
 from tfold.graph.calls import is_graph_model, view
-from tfold.graph.clone import clone_layer, copy_weights
+from tfold.graph.clone import clone_layer, copy_weights, is_foreign, split_activation
 from tfold.stock import stock_class
 
 
@@ -36,15 +36,26 @@ def rebuild(model, replace):
 
 
 def in_stock_layers(model):
-    """Returns the model itself, or a copy of it in stock layers if some stand in for these (`tfold.training`)."""
-    return rebuild(model, lambda op: None) if is_graph_model(model) and _has_stand_ins(model) else model
+    """Returns the model itself, or a copy in which every layer is as Keras writes it down.
+
+    Layers that stand in for stock ones (`tfold.training`) become these, and activation functions that are Keras' own
+    under another spelling (`tf.nn.relu`) get Keras' name.
+    """
+    changes = is_graph_model(model) and _has(model, lambda op: _is_stand_in(op) or is_foreign(op))
+    return rebuild(model, split_activation) if changes else model
 
 
-def _has_stand_ins(model):
-    return any(
-        _has_stand_ins(layer) if is_graph_model(layer) else stock_class(layer) is not type(layer)
-        for layer in model.layers
-    )
+def in_keras_spelling(model):
+    """The same for functions alone: layers of `tfold.training` stay."""
+    return rebuild(model, split_activation) if is_graph_model(model) and _has(model, is_foreign) else model
+
+
+def _is_stand_in(layer):
+    return stock_class(layer) is not type(layer)
+
+
+def _has(model, wanted):
+    return any(_has(layer, wanted) if is_graph_model(layer) else wanted(layer) for layer in model.layers)
 
 
 class _Copier:
@@ -70,8 +81,9 @@ class _Copier:
     def _copy_sequential(self, model):
         layers = [substitute for layer in model.layers for substitute in self.substitutes(layer)]
         inputs = _clone_inputs(keras.Model(model.inputs, model.outputs, name=model.name))
-        if len({id(layer) for layer in layers}) < len(layers):
-            # Tied activations are calls of one layer, which a Sequential model cannot have.
+        is_sequence = all(isinstance(layer, keras.layers.Layer) for layer in layers)
+        if not is_sequence or len({id(layer) for layer in layers}) < len(layers):
+            # A Sequential model has no operations, nor a layer twice, as tied activations are.
             outputs = inputs[0]
             for layer in layers:
                 outputs = layer(outputs)
@@ -94,7 +106,8 @@ class _Copier:
             if isinstance(old, keras.layers.Layer) and stock_class(new) is stock_class(old) and not is_graph_model(old):
                 copy_weights(old.get_weights(), new)
         for old, new in self._pairs:
-            if isinstance(old, keras.layers.Layer) and not is_graph_model(old) and new.trainable != old.trainable:
+            both = isinstance(old, keras.layers.Layer) and isinstance(new, keras.layers.Layer)
+            if both and not is_graph_model(old) and new.trainable != old.trainable:
                 new.trainable = old.trainable
 
 

@@ -9,7 +9,7 @@ else is an error that names it. What a layer computes is checked where both netw
 import inspect
 
 from tfold.errors import BadInputError, one_line
-from tfold.graph.clone import clone_layer, with_dtype
+from tfold.graph.clone import clone_layer, config_of, with_dtype
 from tfold.graph.family import KERAS, NAMES, family_named, family_of
 
 # Keras 3's name of a setting → tf_keras'.
@@ -54,13 +54,13 @@ def settings_in(family, layer, without=()):
         BadInputError: as `layer_in`.
     """
     if family_of(layer) is family:
-        return layer.get_config()
+        return config_of(layer, without)
     name, known = type(layer).__name__, family_of(layer).made(layer)
     if not known or name == "Lambda":
         raise _untranslatable(family, layer, "Its code is your own, and written for the other.")
     if not hasattr(family.layers, name):
         raise _untranslatable(family, layer, f"It has no {name} layer.")
-    config = {key: value for key, value in layer.get_config().items() if key not in without}
+    config = {key: value for key, value in config_of(layer, without).items() if key not in without}
     try:
         return _translated(config, type(layer), getattr(family.layers, name), family)
     except _Unknown as error:

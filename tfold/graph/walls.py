@@ -13,8 +13,14 @@ def parts(layer):
     if not is_layer(layer):
         return
     yield layer
-    for inner in (*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)):
+    within = [*getattr(layer, "layers", ()), *getattr(layer, "cells", ())]
+    within += [getattr(layer, name, None) for name in _INSIDE]
+    for inner in {id(each): each for each in within}.values():
         yield from parts(inner)
+
+
+# Where wrappers and recurrent layers hold others.
+_INSIDE = "layer", "forward_layer", "backward_layer", "cell", "activation"
 
 
 def is_alpha(layer):

@@ -12,7 +12,8 @@ import keras
 
 from tfold.errors import BadInputError
 from tfold.graph.calls import check_graph_model
-from tfold.graph.rebuild import rebuild
+from tfold.graph.clone import config_of
+from tfold.graph.rebuild import in_keras_spelling, rebuild
 from tfold.stock import stock_class
 from tfold.training import followers, recompute
 from tfold.training.batch_norm import BatchNormalization
@@ -77,6 +78,7 @@ def restructure_batch_norm(model, memory="normal", kernels="auto"):
             )
     if kernels == "compiled":
         require_compiled()
+    model = in_keras_spelling(model)
     places = find_places(model)
     if keras.backend.backend() != "tensorflow":
         _warn(model, f"stays stock Keras: {NO_TENSORFLOW}")
@@ -107,6 +109,7 @@ def restore_batch_norm(model):
     >>> tfold.restore_batch_norm(tfold.restructure_batch_norm(model))
     """
     check_graph_model(model)
+    model = in_keras_spelling(model)
     return rebuild(model, lambda op: [_made(op, type(op), kernels=False)] if answers_for_itself(op) else None)
 
 
@@ -132,7 +135,7 @@ def _rebuilt(model, places, low, kernels):
 
 def _made(op, kind, kernels, hands_on=False):
     """A layer of another class with the configuration of `op`."""
-    layer = kind.from_config(op.get_config())
+    layer = kind.from_config(config_of(op))
     layer.kernels = kernels
     layer.hands_on = hands_on
     return layer
