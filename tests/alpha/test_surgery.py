@@ -13,7 +13,7 @@ EXPECTED = {
     "functional": ["relu6", "b_alpha", "leaky"],
     "operations": 3,  # Keras numbers the operations' names
     "nested": ["middle/inner/first_alpha", "middle/inner/elu", "middle/last"],
-    "two_inputs": ["shared_alpha", "act"],
+    "two_inputs": ["shared_alpha", "act", "act_1"],
     "squeeze_excite": ["expand_alpha", "reduce_alpha"],
 }
 

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import keras
 
 from tfold.alpha.selection import select_sites
+from tfold.alpha.sharing import one_layer_a_place
 from tfold.alpha.topology import Topology
 from tfold.graph import walls
 from tfold.graph.read_layer import read_layer
-from tfold.graph.rebuild import in_keras_spelling
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ def segments(model, only=None, skip=None):
     >>> segments(model)
     [Segment(convolutions=('conv_1', 'conv_2'), padding=((2, 2), (2, 2)))]
     """
-    topology = Topology(in_keras_spelling(model))
-    sites, _ = select_sites(topology, only, skip)
+    model, originals = one_layer_a_place(model)
+    topology = Topology(model)
+    sites, _ = select_sites(topology, only, skip, originals)
     return find_segments(topology, sites)
 
 

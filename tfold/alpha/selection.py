@@ -14,7 +14,7 @@ WEIGHTS = "weights of its own"
 SPECIAL = "called with training=, a mask or other arguments, so that it could not be folded"
 
 
-def select_sites(topology, only=None, skip=None):
+def select_sites(topology, only=None, skip=None, originals=None):
     """Chooses the activations that can matter.
 
     Left alone are softmax and its like, PReLU, the last activation before each output, and gates. A name in `only=`
@@ -24,6 +24,7 @@ def select_sites(topology, only=None, skip=None):
         topology: A `Topology`.
         only: Name, list of names, or predicate of the layer: no others are chosen.
         skip: Likewise: these are not chosen.
+        originals: Id of a layer → the shared layer for which it stands (see `sharing`).
 
     Returns:
         (sites, left): the chosen `Site`s in topological order, and for the others path → reason.
@@ -31,8 +32,9 @@ def select_sites(topology, only=None, skip=None):
     Raises:
         ValueError: If a name is unknown, or names in `only=` something that can have no α.
     """
-    paths = paths_by_op(topology)
-    only, skip = _Filter("only", only, paths), _Filter("skip", skip, paths)
+    originals = originals or {}
+    paths = paths_by_op(topology, originals)
+    only, skip = (_Filter(name, given, paths, originals) for name, given in (("only", only), ("skip", skip)))
     last = topology.last()
     sites, left = [], {}
     for op, op_paths in paths.items():
@@ -66,14 +68,16 @@ def select_sites(topology, only=None, skip=None):
     return sites, left
 
 
-def paths_by_op(topology):
-    """Layer or operation → its paths; several where it belongs to several models."""
+def paths_by_op(topology, originals=None):
+    """Layer or operation → its paths; several where it belongs to several models, or stands for a shared layer."""
+    originals = originals or {}
     paths = {}
     for call in topology.calls:
         if call.op is not None:
             known = paths.setdefault(call.op, [])
-            if call.path not in known:
-                known.append(call.path)
+            shared = originals.get(id(call.op))
+            others = [] if shared is None else [call.path.removesuffix(call.name) + shared.name]
+            known.extend(path for path in dict.fromkeys([call.path, *others]) if path not in known)
     return paths
 
 
@@ -104,8 +108,9 @@ def _names(name, path):
 class _Filter:
     """`only=` or `skip=`, given as a name, names or a predicate."""
 
-    def __init__(self, argument, given, paths):
+    def __init__(self, argument, given, paths, originals):
         self.given = given
+        self._originals = originals
         self._argument = argument
         self._names = []
         if given is not None and not callable(given):
@@ -116,7 +121,7 @@ class _Filter:
         if self.given is None:
             return True
         if callable(self.given):
-            return bool(self.given(op))
+            return bool(self.given(self._originals.get(id(op), op)))
         return any(op is match for matches in self._matches.values() for match in matches)
 
     def names(self, op, op_paths):

@@ -22,10 +22,11 @@ from tfold.alpha.forward import STAYS, moves
 from tfold.alpha.padding import find_segments
 from tfold.alpha.penalty import AlphaPenalty
 from tfold.alpha.selection import find_by_name, paths_by_op, select_sites
+from tfold.alpha.sharing import one_layer_a_place, warn_of_one_for_several
 from tfold.alpha.ties import tied
 from tfold.alpha.topology import Topology
 from tfold.errors import BadInputError
-from tfold.graph.rebuild import in_keras_spelling, rebuild
+from tfold.graph.rebuild import rebuild
 from tfold.training.restructure import in_fewer_sweeps
 
 PADDINGS = ("keep", "forward")
@@ -36,7 +37,10 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
 
     An activation layer gives way to an `AlphaActivation` of the same name; an activation inside a layer (`activation=`
     of a dense or convolutional layer) to one behind it, named `<layer>_alpha`; an operation such as `keras.ops.relu(x)`
-    likewise. A layer called twice has one α. The new model is not compiled, and a frozen layer's α is frozen too.
+    likewise. An activation layer that is called at several places becomes one layer a place, `relu`, `relu_1`, …, each
+    with its own α; its name in `only`, `skip`, `costs` and `tie` means all of them. An activation inside a layer that is
+    called several times keeps one α, and a warning says so. The new model is not compiled, and a frozen layer's α is
+    frozen too.
 
     Left alone are softmax and its like, layers with weights of their own (PReLU), recurrent and attention layers,
     the network's last activation before each output, and gates that only multiply another tensor (squeeze-and-excite).
@@ -82,6 +86,9 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
     Raises:
         ValueError: If the model is subclassed or not built, a name is unknown, `padding` is no such word, or no
             activation can have an α.
+
+    Warns:
+        UserWarning: One α stands for several places.
     """
     if padding not in PADDINGS:
         raise BadInputError(
@@ -94,20 +101,22 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
             f"prefold needs `penalty` to be an AlphaPenalty. Received: penalty={penalty!r}. "
             "Pass AlphaPenalty(strength=0.25), or strength=0.0 for none."
         )
-    model = in_keras_spelling(model)
+    given = model
+    model, originals = one_layer_a_place(model)
     topology = Topology(model)
-    sites, left = select_sites(topology, only, skip)
+    sites, left = select_sites(topology, only, skip, originals)
     if not sites and not any(isinstance(call.op, AlphaActivation) for call in topology.calls):
         reasons = "; ".join(f"'{path}' is {reason}" for path, reason in left.items()) or "it has none"
         raise BadInputError(
             f"prefold needs an activation that can have an α. Received: model '{model.name}': {reasons}. "
             "A last activation or a gate is replaced if named in only=."
         )
-    penalties = _penalties(penalty, costs or {}, paths_by_op(topology))
+    penalties = _penalties(penalty, costs or {}, paths_by_op(topology, originals))
     names = {call.path.split("/")[-1] for call in topology.calls}
     chosen = {id(site.op): site for site in sites}
-    first_of = tied(tie, chosen, paths_by_op(topology))
+    first_of = tied(tie, chosen, paths_by_op(topology, originals))
     moved = moves(find_segments(topology, sites), lambda name: _unique(name, names)) if padding == "forward" else {}
+    warn_of_one_for_several(given, topology, sites)
     made = {}
 
     def replace(op):

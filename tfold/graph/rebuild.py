@@ -4,8 +4,8 @@
     replace(layer) == [a, b]  a, then b, stand in its place       x ─ a ─ b ─ y
     replace(layer) == []      the layer disappears                x ───────── y
 
-A layer is asked for once, however often it is called, so that shared layers and shared models stay shared. The caller's
-model keeps its layers, its weights and its graph: nothing of it is called.
+A layer is asked for once, however often it is called, so that shared layers and shared models stay shared, unless the
+answer is an `EachCall`. The caller's model keeps its layers, its weights and its graph: nothing of it is called.
 """
 
 import keras
@@ -13,6 +13,20 @@ import keras
 from tfold.graph.calls import is_graph_model, view
 from tfold.graph.clone import clone_layer, copy_weights, is_foreign, split_activation
 from tfold.stock import stock_class
+
+
+class EachCall:
+    """What `replace` returns for a layer without weights that is to be another one at each of its calls.
+
+    Args:
+        make: function without arguments that makes one.
+    """
+
+    def __init__(self, make):
+        self._make = make
+
+    def __iter__(self):
+        return iter([self._make()])
 
 
 def rebuild(model, replace):
@@ -72,7 +86,8 @@ class _Copier:
             if layers is None:
                 layers = [self.copy(op) if is_graph_model(op) else clone_layer(op)]
             self._substitutes[id(op)] = (op, layers)
-            self._pairs.extend((op, layer) for layer in layers)
+            if not isinstance(layers, EachCall):
+                self._pairs.extend((op, layer) for layer in layers)
         return self._substitutes[id(op)][1]
 
     def copy(self, model):
@@ -123,6 +138,7 @@ def _clone_inputs(model):
 
 
 def _call_in_turn(layers, *args, **kwargs):
+    layers = list(layers)
     if not layers:
         return args[0] if args else next(iter(kwargs.values()))
     outputs = layers[0](*args, **kwargs)
