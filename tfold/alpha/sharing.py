@@ -53,12 +53,12 @@ def one_layer_a_place(model):
     return copy, {made: shared[layer] for made, layer in originals.items()}
 
 
-def warn_of_one_for_several(model, topology, sites):
+def warn_of_one_for_several(topology, sites, name):
     """Warn of sites that keep one α although they stand at several places."""
     found = [site.op.name for site in sites if len(topology.calls_of(site.op)) > 1]
     if found:
         warnings.warn(
-            f"prefold: one α stands for all places of {', '.join(map(repr, found))} in {model.name!r}: a layer that is "
+            f"prefold: one α stands for all places of {', '.join(map(repr, found))} in {name!r}: a layer that is "
             "called several times, or stands in a model that is, has one set of weights. For an α at each place, make "
             "the model with a layer for each.", stacklevel=3)
 

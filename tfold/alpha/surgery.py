@@ -101,7 +101,6 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
             f"prefold needs `penalty` to be an AlphaPenalty. Received: penalty={penalty!r}. "
             "Pass AlphaPenalty(strength=0.25), or strength=0.0 for none."
         )
-    given = model
     model, originals = one_layer_a_place(model)
     topology = Topology(model)
     sites, left = select_sites(topology, only, skip, originals)
@@ -116,7 +115,7 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
     chosen = {id(site.op): site for site in sites}
     first_of = tied(tie, chosen, paths_by_op(topology, originals))
     moved = moves(find_segments(topology, sites), lambda name: _unique(name, names)) if padding == "forward" else {}
-    warn_of_one_for_several(given, topology, sites)
+    warn_of_one_for_several(topology, sites, model.name)
     made = {}
 
     def replace(op):

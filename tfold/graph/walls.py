@@ -51,11 +51,16 @@ def carries_linear_map(layer):
     return any(len(weight.shape) >= 2 for weight in layer.weights)
 
 
-def contents(layer):
-    """What the report tells of a wall: attributes of its `opaque` node."""
+def contents(layer, call=None):
+    """What the report tells of a wall: attributes of its `opaque` node.
+
+    Args:
+        layer: the layer, or the operation.
+        call: its `Call`, where it was captured.
+    """
     norms = list(filter(_is_batch_norm, parts(layer)))
     is_linear = carries_linear_map(layer)
-    why = _why(layer) if norms else _why_unread(layer) if is_linear else ""
+    why = _why(layer, call) if norms else _why_unread(layer) if is_linear else ""
     homogeneous = family_of(layer).made(layer) and type(layer).__name__ == "PReLU" if is_layer(layer) else False
     return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous}
 
@@ -75,10 +80,20 @@ def _is_batch_norm(layer):
     return isinstance(layer, family_of(layer).batch_norms)
 
 
-def _why(layer):
+def _why(layer, call):
     if not _is_batch_norm(layer):
         return f"it stands inside {layer.name}, a {type(layer).__name__} that is kept as it is"
     rank = layer.input_spec.ndim if layer.input_spec is not None else None
     if rank and layer.axis not in (-1, rank - 1, [rank - 1]):
-        return f"it normalises axis {layer.axis}, not the last"
-    return "it is called with training=True, a mask or other arguments, or computes in a way of its own"
+        return f"it normalizes axis {layer.axis}, not the last"
+    given = {} if call is None else {
+        name: value for name, value in call.kwargs.items() if value is not None and (name, value) != ("training", False)}
+    if given.get("training") is True:
+        return "it is called with training=True, so that it normalizes by each batch's own mean and variance"
+    if given:
+        return f"it is called with {', '.join(f'{name}=' for name in sorted(given))}"
+    if getattr(layer, "renorm", False) or getattr(layer, "virtual_batch_size", None):
+        return "it trains with renorm or in virtual batches, which a folded one would not go on with"
+    if call is not None and len(call.reads) != 1:
+        return f"it is called with {len(call.reads)} tensors"
+    return "it reads a tensor of unknown shape, or numbers that are no floats"
