@@ -1,4 +1,8 @@
-"""What the layers are called that a graph becomes: after the nodes' labels, as far as Keras takes them."""
+"""What the layers are called that a graph becomes: after the nodes' labels, as far as Keras takes them.
+
+tf_keras makes a TensorFlow scope of each name, so there "conv 1" is "conv_1".
+"""
+from tfold.graph.scopes import is_scope, scope_name, scope_names
 
 
 class Names:
@@ -18,6 +22,8 @@ class Names:
         self.of_node = {}
         self._labels = {node.label for node in graph}
         self._reserved = _names_of_outputs(graph, fused)
+        if family != "keras" and not all(map(is_scope, self._reserved.values())):
+            self._reserved = dict(zip(self._reserved, scope_names(self._reserved.values()), strict=True))
         self._taken = set(self._reserved.values())
 
     def give(self, node, suffix=""):
@@ -73,6 +79,8 @@ def _names_of_outputs(graph, fused):
 
 
 def layer_name(label, family="keras"):
-    """A node's label as a family takes it: `a+b` becomes `a-b`; only tf_keras takes "/"."""
+    """A node's label as a family takes it: `a+b` becomes `a-b`; only tf_keras takes "/", but not every character."""
     name = label.replace("+", "-")
-    return name.replace("/", "_") if family == "keras" else name
+    if family == "keras":
+        return name.replace("/", "_")
+    return name if is_scope(name) else scope_name(name)

@@ -11,6 +11,7 @@ import inspect
 from tfold.errors import BadInputError, one_line
 from tfold.graph.clone import clone_layer, config_of, with_dtype
 from tfold.graph.family import KERAS, NAMES, family_named, family_of
+from tfold.graph.scopes import is_scope, scope_name
 
 # Keras 3's name of a setting → tf_keras'.
 _ALIASES = {"LeakyReLU": {"negative_slope": "alpha"}}
@@ -120,6 +121,8 @@ def _parameters(kind):
 
 def _value(key, value, family):
     """One setting; objects inside it are translated too."""
+    if key == "name" and family is not KERAS and isinstance(value, str):
+        return value if is_scope(value) else scope_name(value)
     if key == "dtype":
         return value["config"]["name"] if isinstance(value, dict) else value  # both know a policy by its name
     if key.endswith("activation") and isinstance(value, str):

@@ -25,12 +25,25 @@ _PLAIN = {
     "Matmul": "linalg.matmul", "Negative": "math.negative", "Absolute": "math.abs", "Square": "math.square",
     "Sqrt": "math.sqrt", "Rsqrt": "math.rsqrt", "Exp": "math.exp", "Log": "math.log", "Floor": "math.floor",
     "Ceil": "math.ceil", "Sin": "math.sin", "Cos": "math.cos", "Sigmoid": "math.sigmoid", "Tanh": "math.tanh",
+    "Sign": "math.sign", "Round": "round", "Expm1": "math.expm1", "Log1p": "math.log1p", "Erf": "math.erf",
+    "Reciprocal": "math.reciprocal", "FloorDivide": "math.floordiv",
 }
+# Those whose result is of another type than what they read: what is true of a tensor, and what is chosen by that.
+_COMPARING = {"Greater": "math.greater", "GreaterEqual": "math.greater_equal", "Less": "math.less",
+              "LessEqual": "math.less_equal", "Equal": "math.equal", "NotEqual": "math.not_equal",
+              "LogicalAnd": "math.logical_and", "LogicalOr": "math.logical_or", "LogicalNot": "math.logical_not",
+              "Where": "where"}
 _BACK = {symbol: kind for kind, symbol in _PLAIN.items()} | {"__operators__.add": "Add"}
 # Those with settings: function, and what it calls each of them.
+_REDUCED = {"axis": "axis", "keepdims": "keepdims"}
 _WITH_SETTINGS = {
-    "Mean": ("math.reduce_mean", {"axis": "axis", "keepdims": "keepdims"}),
-    "Sum": ("math.reduce_sum", {"axis": "axis", "keepdims": "keepdims"}),
+    "Max": ("math.reduce_max", _REDUCED), "Amax": ("math.reduce_max", _REDUCED), "Min": ("math.reduce_min", _REDUCED),
+    "Amin": ("math.reduce_min", _REDUCED), "Prod": ("math.reduce_prod", _REDUCED), "Std": ("math.reduce_std", _REDUCED),
+    "Var": ("math.reduce_variance", _REDUCED), "Any": ("math.reduce_any", _REDUCED),
+    "All": ("math.reduce_all", _REDUCED), "Logsumexp": ("math.reduce_logsumexp", _REDUCED),
+    "Mean": ("math.reduce_mean", _REDUCED), "Sum": ("math.reduce_sum", _REDUCED),
+    "Cumsum": ("math.cumsum", {"axis": "axis"}), "Tile": ("tile", {"multiples": "repeats"}),
+    "Gelu": ("nn.gelu", {"approximate": "approximate"}), "BroadcastTo": ("broadcast_to", {"shape": "shape"}),
     "ExpandDims": ("expand_dims", {"axis": "axis"}), "Squeeze": ("squeeze", {"axis": "axis"}),
     "Reshape": ("reshape", {"shape": "newshape"}), "Transpose": ("transpose", {"perm": "axes"}),
     "Concatenate": ("concat", {"axis": "axis"}), "Stack": ("stack", {"axis": "axis"}),
@@ -71,14 +84,26 @@ def _as_function(operation, args, kwargs, name, inputs):
         return None
     if kind in _PLAIN:
         return function_layer(_PLAIN[kind], name), _of_type(inputs[0].dtype.as_numpy_dtype, args), {}
+    if kind in _COMPARING:
+        # Constants are of the type of the tensors that they stand beside, not of that of a condition.
+        floats = [x.dtype.as_numpy_dtype for x in inputs if x.dtype.name != "bool"]
+        dtype = floats[0] if floats else inputs[0].dtype.as_numpy_dtype
+        return function_layer(_COMPARING[kind], name), _of_type(dtype, args), {}
     if kind == "GetItem" and len(args) == 2:
         key = written(_without_ellipsis(args[1], len(inputs[0].shape)))
         return function_layer("__operators__.getitem", name), (args[0], key), {}
     # A list of sections is where to cut in Keras, and how long the parts are in TensorFlow.
-    if kind in _WITH_SETTINGS and len(args) == 1 and isinstance(getattr(operation, "indices_or_sections", 0), int):
+    if kind in _WITH_SETTINGS and len(args) == 1 and _is_usual(operation):
         symbol, settings = _WITH_SETTINGS[kind]
         return function_layer(symbol, name), args, {key: getattr(operation, own) for key, own in settings.items()}
     return None
+
+
+def _is_usual(operation):
+    """Whether an operation's settings are those that its TensorFlow function has too."""
+    return (isinstance(getattr(operation, "indices_or_sections", 0), int)
+            and all(getattr(operation, name, None) is None for name in ("initial", "where"))
+            and None not in (getattr(operation, "shape", None) or ()))
 
 
 def _of_type(dtype, operands):

@@ -6,7 +6,6 @@ model's own layers are called, and say in the same way which op comes from which
 The converter makes int8 of it because rounding is in it: with `optimizations = [tf.lite.Optimize.DEFAULT]` and no
 representative data, and with TFLITE_BUILTINS as supported ops, not TFLITE_BUILTINS_INT8, which asks for data.
 """
-import re
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from tfold.graph.call import Tensor, filled
 from tfold.graph.execute import execute
 from tfold.graph.family import family_of
 from tfold.graph.legacy_calls import read_calls
+from tfold.graph.scopes import scope_name
 from tfold.tflite.trace import Trace, input_names, output_names
 
 
@@ -85,7 +85,7 @@ def _specification(tf, call, batch):
             f"A .tflite file has a fixed input size. Received: input {call.name!r} of shape {shape}. Make the model "
             "that you quantise with an Input of the size it will run at."
         )
-    return tf.TensorSpec((batch, *shape[1:]), call.dtype, name=re.sub(r"\W", "_", call.name))
+    return tf.TensorSpec((batch, *shape[1:]), call.dtype, name=scope_name(call.name))
 
 
 def _scoped(tf, number, call):

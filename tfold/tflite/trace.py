@@ -14,6 +14,7 @@ from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, execute
 from tfold.graph.family import family_of
 from tfold.graph.ir import Ref
+from tfold.graph.scopes import rename_for_scopes, scope_names
 from tfold.sampling import model_input
 
 _SCOPE = re.compile(r"tfold\.(\d+)/")
@@ -63,8 +64,11 @@ def trace(graph, dtype=None):
         calls.append((reads, makes, _scoped(tf, number, function)))
         layers.append(built.layer_names[makes[0].node])
         makers.update({ref: number for ref in makes})
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=re.sub(r"\W", "_", tensor.name))
-             for tensor in family.flatten(built.model.input)]
+    inputs, outputs = input_names(built.model), output_names(built.model)
+    given = family.flatten(built.model.input)
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+             for tensor, name in zip(given, scope_names(tensor.name for tensor in given), strict=True)]
+    rename_for_scopes(built.model)
 
     @tf.function(input_signature=specs, autograph=False)
     def network(*inputs):
@@ -73,7 +77,7 @@ def trace(graph, dtype=None):
 
     return Trace(
         network.get_concrete_function(), built.model, tuple(layers),
-        input_names(built.model), output_names(built.model),
+        inputs, outputs,
         tuple(makers.get(ref) for ref in graph.outputs),
     )
 
