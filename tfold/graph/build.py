@@ -15,7 +15,10 @@ from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.family import family_named, family_of, is_layer, is_operation
 from tfold.graph.ir import Ref
 from tfold.graph.names import Names, planned_names
+from tfold.graph.per_step import PerStep
+from tfold.graph.steps import lowered, per_step
 from tfold.graph.translate import layer_in
+from tfold.graph.walls import may_mask
 
 
 def build(graph, dtype=None, family=None):
@@ -83,6 +86,8 @@ class _Builder:
         self.remade = {}
         self.fused = self._fusable_activations()
         self.names = Names(graph, self.fused, family.name)
+        masked = any(node.layer is not None and may_mask(node.layer) for node in graph)
+        self.per_step = PerStep(family, self.names.give, masked)
 
     def model(self):
         fused_away = set(self.fused.values())
@@ -90,7 +95,7 @@ class _Builder:
             if node.name in fused_away:
                 continue  # made together with its linear layer
             inputs = [self.tensors[ref] for ref in node.inputs]
-            self.functions[node.name] = getattr(self, f"_{node.op}", self._plain)(node, inputs)
+            self.functions[node.name] = self._function_for(node, inputs)
             made = self._called(node, inputs)
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
@@ -101,6 +106,20 @@ class _Builder:
         input_structure, output_structure = self.graph.structure
         return self.family.keras.Model(
             filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
+
+    def _function_for(self, node, inputs):
+        """The function from the tensors that a node reads to those that it makes."""
+        count = node.steps if node.op == "opaque" and node.intact else 0 if node.intact else per_step(node)
+        after = self.graph[self.fused[node.name]] if node.name in self.fused else node
+        if count:
+            return self.per_step.function(
+                lowered(node, count), count, after.shape, inputs, lambda each, x: self._maker(each)(each, x))
+        if node.op in ("activation", "add") and not node.shared and self.per_step.are_merged(inputs):
+            return self.per_step.all_at_once(self._maker(node), node, inputs)
+        return self._maker(node)(node, inputs)
+
+    def _maker(self, node):
+        return getattr(self, f"_{node.op}", self._plain)
 
     def _called(self, node, inputs):
         try:
@@ -208,8 +227,13 @@ class _Builder:
     def _again(self, node, changes=None):
         """The call of an intact node, with the same arguments."""
         args, kwargs = node.call
-        layer = self._clone(node, changes)
+        layer = self._clone(node, {**self._changes(node), **(changes or {})})
         return lambda tensors: layer(*filled(args, tensors), **filled(kwargs, tensors))
+
+    def _changes(self, node):
+        """What is different in the configuration of a layer that is called on the whole tensor, not at each step."""
+        is_norm = node.steps and node.op == "affine" and isinstance(node.layer, family_of(node.layer).batch_norms)
+        return {"axis": -1} if is_norm else {}
 
     def _clone(self, node, changes=None):
         """The layer of an intact node, anew, with the same weights once it has been called."""

@@ -25,6 +25,7 @@ class Call:
         out_dtypes: the type of number of each tensor it makes.
         input_layer: for an input of the network its InputLayer, where the model shows one.
         name: of the layer alone. In tf_keras it may hold a "/" itself.
+        steps: the axes behind the batch that the layer does not see, because a wrapper calls it at each step of them.
     """
 
     op: Any
@@ -37,6 +38,7 @@ class Call:
     out_dtypes: tuple = ("float32",)
     input_layer: Any = None
     name: str = ""
+    steps: int = 0
 
     def __post_init__(self):
         self.name = self.name or self.path.rsplit("/", 1)[-1]
@@ -45,6 +47,11 @@ class Call:
     def in_dtypes(self):
         """The type of number of each tensor it reads."""
         return tuple(tensor.call.out_dtypes[tensor.index] for tensor in self.reads)
+
+    @property
+    def times(self):
+        """How many steps there are, for each axis of them."""
+        return tuple(self.in_shapes[0][1 : 1 + self.steps]) if self.steps else ()
 
     @property
     def dtype(self):

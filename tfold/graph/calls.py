@@ -6,6 +6,7 @@ What is connected to what comes from `model.get_config()`, where the arguments o
 Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
 "backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
 """
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 import keras
@@ -16,7 +17,9 @@ from tfold.graph.call import Call, Calls, Tensor
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
+from tfold.graph.read_layer import can_be_lifted
 from tfold.graph.step import FLOATS
+from tfold.graph.steps import at_one_step, lifted_shape, wrapped
 
 is_graph_model = KERAS.is_graph_model
 
@@ -47,8 +50,13 @@ def check_graph_model(model, family=KERAS):
         )
 
 
-def read_calls(model):
+def read_calls(model, open_steps=False):
     """Read a built Functional or Sequential model.
+
+    Args:
+        model: the model.
+        open_steps: whether layers inside `TimeDistributed` stand for it, where each call says how many axes of steps
+            its layer does not see.
 
     Returns:
         `Calls`, the inputs first.
@@ -61,7 +69,7 @@ def read_calls(model):
     if isinstance(model, keras.Sequential):
         tensor = model.inputs[0]
         calls.append(_input(tensor.name, tuple(tensor.shape), tensor.dtype, None))
-        outputs = _sequential(model, [Tensor(calls[0])], tuple(tensor.shape), "", calls)
+        outputs = _Reader(calls, open_steps).sequential(model, [Tensor(calls[0])], tuple(tensor.shape), "")
         return Calls(calls, outputs, (Slot(0), Slot(0)))
     config = _config(model)
     flat_inputs = []
@@ -69,7 +77,7 @@ def read_calls(model):
     layers = {layer.name: layer for layer in model.layers}
     for name, _, _ in flat_inputs:
         calls.append(_input(name, tuple(layers[name].batch_shape), layers[name].dtype, layers[name]))
-    outputs = _functional(model, config, [Tensor(call) for call in calls], "", calls)
+    outputs = _Reader(calls, open_steps).functional(model, config, [Tensor(call) for call in calls], "")
     return Calls(calls, outputs, (input_structure, with_slots(config["output_layers"], [])))
 
 
@@ -78,13 +86,94 @@ def _input(name, shape, dtype, layer):
     return Call(None, name, out_shapes=(shape,), out_dtypes=(dtype,), input_layer=layer)
 
 
-def _sequential(model, sources, shape, prefix, calls):
-    for layer in model.layers:
-        dtype = sources[0].call.out_dtypes[sources[0].index]
-        after, dtype = _made(layer, shape, dtype)
-        sources = _apply(Call(layer, prefix + layer.name, sources, (Slot(0),), {}, (shape,), (after,), (dtype,)), calls)
-        shape = sources[0].call.out_shapes[sources[0].index] or after
-    return sources
+class _Reader:
+    """Appends calls to a list.
+
+    Args:
+        calls: the list.
+        open_steps: as of `read_calls`.
+    """
+
+    def __init__(self, calls, open_steps):
+        self.calls, self.open_steps = calls, open_steps
+
+    def sequential(self, model, sources, shape, prefix, times=()):
+        """Append the calls made inside a Sequential model fed with `sources`, of `shape` at one of the `times` steps."""
+        for layer in model.layers:
+            dtype = sources[0].call.out_dtypes[sources[0].index]
+            after, dtype = _made(layer, shape, dtype)
+            shapes = (lifted_shape(shape, times),), (lifted_shape(after, times),)
+            sources = self.apply(
+                Call(layer, prefix + layer.name, sources, (Slot(0),), {}, *shapes, (dtype,), steps=len(times)))
+            shape = at_one_step(sources[0].call.out_shapes[sources[0].index], len(times)) or after
+        return sources
+
+    def functional(self, model, config, sources, prefix, times=()):
+        """Append the calls made inside a Functional model fed with `sources`; return the tensors it returns."""
+        operations = {operation.name: operation for operation in model.operations}
+        tensors = dict(zip(leaves(config["input_layers"]), sources, strict=True))
+        written, shapes, dtypes = {}, {}, {}
+        for layer in config["layers"]:
+            for index, inbound in enumerate(layer["inbound_nodes"]):
+                keys = []
+                args = parsed(inbound["args"], keys, shapes, dtypes)
+                kwargs = {name: parsed(value, keys, shapes, dtypes) for name, value in inbound["kwargs"].items()}
+                args, kwargs = by_position(operations[layer["name"]], tuple(args), kwargs, len(keys))
+                written[layer["name"], index] = keys, args, kwargs
+        returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
+        for key, tensor in zip(returned, model.outputs, strict=True):
+            shapes.setdefault(key, tuple(tensor.shape))
+            dtypes.setdefault(key, keras.backend.standardize_dtype(tensor.dtype))
+        widths = {}
+        for name, index, position in shapes:
+            widths[name, index] = max(widths.get((name, index), 1), position + 1)
+        for name, index in _ordered(model, written):
+            keys, args, kwargs = written[name, index]
+            makes = [(name, index, i) for i in range(widths.get((name, index), 1))]
+            call = Call(
+                operations[name],
+                prefix + name,
+                [tensors[key] for key in keys],
+                args,
+                kwargs,
+                tuple(lifted_shape(shapes[key], times) for key in keys),
+                tuple(lifted_shape(shapes.get(key), times) for key in makes),
+                steps=len(times),
+            )
+            # What nobody reads has no type written down.
+            unread = getattr(call.op, "compute_dtype", call.dtype)
+            call.out_dtypes = tuple(dtypes.get(key, unread) for key in makes)
+            tensors.update(zip(makes, self.apply(call), strict=False))
+        return [tensors[key] for key in returned]
+
+    def apply(self, call):
+        """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
+        order = positions(call.args) if is_graph_model(call.op) and changes_nothing(call.kwargs) else None
+        if order is not None and len(order) == len(call.reads):
+            wanted = [keras.backend.standardize_dtype(tensor.dtype) for tensor in call.op.inputs]
+            reads = [_cast(call, call.reads[position], dtype, self.calls)
+                     for position, dtype in zip(order, wanted, strict=True)]
+            if isinstance(call.op, keras.Sequential):
+                shape = at_one_step(call.in_shapes[0], call.steps)
+                return self.sequential(call.op, reads, shape, f"{call.path}/", call.times)
+            return self.functional(call.op, _config(call.op), reads, f"{call.path}/", call.times)
+        opened = self._each_step(call) if self.open_steps else None
+        if opened is not None:
+            return opened
+        self.calls.append(call)
+        return [Tensor(call, i) for i in range(len(call.out_shapes))]
+
+    def _each_step(self, call):
+        """Append the calls of what is called at each step; None, and nothing appended, where that cannot be opened."""
+        inner = wrapped(replace(call, in_shapes=tuple(at_one_step(shape, call.steps) for shape in call.in_shapes)))
+        if inner is None:
+            return None
+        before = len(self.calls)
+        found = self.apply(replace(call, op=inner, args=(Slot(0),), kwargs={}, steps=call.steps + 1))
+        if all(map(can_be_lifted, self.calls[before:])):
+            return found
+        del self.calls[before:]
+        return None
 
 
 def _made(layer, shape, dtype):
@@ -94,57 +183,6 @@ def _made(layer, shape, dtype):
         return tuple(made.shape), made.dtype
     except Exception:  # a layer that cannot tell beforehand: an unknown shape is always safe
         return None, layer.compute_dtype
-
-
-def _functional(model, config, sources, prefix, calls):
-    """Append the calls made inside a Functional model fed with `sources`; return the tensors it returns."""
-    operations = {operation.name: operation for operation in model.operations}
-    tensors = dict(zip(leaves(config["input_layers"]), sources, strict=True))
-    written, shapes, dtypes = {}, {}, {}
-    for layer in config["layers"]:
-        for index, inbound in enumerate(layer["inbound_nodes"]):
-            keys = []
-            args = parsed(inbound["args"], keys, shapes, dtypes)
-            kwargs = {name: parsed(value, keys, shapes, dtypes) for name, value in inbound["kwargs"].items()}
-            args, kwargs = by_position(operations[layer["name"]], tuple(args), kwargs, len(keys))
-            written[layer["name"], index] = keys, args, kwargs
-    returned = [output_key(leaf, operations) for leaf in leaves(config["output_layers"])]
-    for key, tensor in zip(returned, model.outputs, strict=True):
-        shapes.setdefault(key, tuple(tensor.shape))
-        dtypes.setdefault(key, keras.backend.standardize_dtype(tensor.dtype))
-    widths = {}
-    for name, index, position in shapes:
-        widths[name, index] = max(widths.get((name, index), 1), position + 1)
-    for name, index in _ordered(model, written):
-        keys, args, kwargs = written[name, index]
-        call = Call(
-            operations[name],
-            prefix + name,
-            [tensors[key] for key in keys],
-            args,
-            kwargs,
-            tuple(shapes[key] for key in keys),
-            tuple(shapes.get((name, index, i)) for i in range(widths.get((name, index), 1))),
-        )
-        # What nobody reads has no type written down.
-        unread = getattr(call.op, "compute_dtype", call.dtype)
-        call.out_dtypes = tuple(dtypes.get((name, index, i), unread) for i in range(len(call.out_shapes)))
-        tensors.update({(name, index, i): tensor for i, tensor in enumerate(_apply(call, calls))})
-    return [tensors[key] for key in returned]
-
-
-def _apply(call, calls):
-    """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
-    order = positions(call.args) if is_graph_model(call.op) and changes_nothing(call.kwargs) else None
-    if order is not None and len(order) == len(call.reads):
-        wanted = [keras.backend.standardize_dtype(tensor.dtype) for tensor in call.op.inputs]
-        reads = [_cast(call, call.reads[position], dtype, calls)
-                 for position, dtype in zip(order, wanted, strict=True)]
-        if isinstance(call.op, keras.Sequential):
-            return _sequential(call.op, reads, call.in_shapes[0], f"{call.path}/", calls)
-        return _functional(call.op, _config(call.op), reads, f"{call.path}/", calls)
-    calls.append(call)
-    return [Tensor(call, i) for i in range(len(call.out_shapes))]
 
 
 def _cast(call, tensor, dtype, calls):

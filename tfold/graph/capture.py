@@ -15,7 +15,7 @@ from tfold.graph import calls, legacy_calls, walls
 from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Graph, Node, Ref, Slot
 from tfold.graph.read_affine import constant_map
-from tfold.graph.read_layer import read_layer
+from tfold.graph.read_layer import read_call
 from tfold.graph.rebuild import in_stock_layers
 from tfold.graph.step import Step, numpy
 from tfold.graph.tfmot import check_unwrapped
@@ -43,7 +43,7 @@ def capture(model):
     family = family_of(model)
     if family is KERAS:
         model = in_stock_layers(model)
-    read = (calls if family is KERAS else legacy_calls).read_calls(model)
+    read = (calls if family is KERAS else legacy_calls).read_calls(model, open_steps=True)
     _check_finite(model)
     graph = Graph(model.name, family.name)
     masked = any(walls.may_mask(call.op) for call in read.calls)
@@ -83,7 +83,7 @@ def _add_call(graph, call, inputs, read, masked):
     call, inputs = _without_mask(call, inputs)
     layer, refs = call.op, inputs
     shared = read.is_repeated(layer)
-    steps = read_layer(call, shared, masked)
+    steps, is_own = read_call(call, shared, masked)
     if steps[0].op == "identity" and _casts(layer, graph[refs[0]]):
         steps = [Step("opaque", {}, call.out_shapes)]
     if steps[0].op == "opaque":
@@ -105,12 +105,13 @@ def _add_call(graph, call, inputs, read, masked):
             step.shapes,
             layer,
             shared,
-            intact=not split,
+            intact=is_own and not split,
             covers=(read.title(call),) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
             dtype=call.out_dtypes[0] if is_operation(layer) else layer.compute_dtype,
             call=(call.args, call.kwargs),
             step=i,
+            steps=call.steps,
         )
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))

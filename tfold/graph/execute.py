@@ -2,6 +2,8 @@
 
 The caller's own layers are called, none is copied: that costs one run of the network and nothing else.
 """
+import math
+
 import numpy as np
 
 from tfold.graph import activations
@@ -69,12 +71,28 @@ def _call_of(node):
     if node.op == "activation" and not node.intact:  # an α-activation that was settled
         layer = activations.as_layer(node.attrs["fn"], node.attrs["params"], dtype=node.layer.dtype_policy)
         return lambda tensors: layer(tensors[0])
+    if node.steps:
+        return _each_step(node)
     args, kwargs = node.call
     if family_of(node.layer) is KERAS and is_layer(node.layer):
         # Layers that augment or resize images have training=True as their default, which Keras 3 keeps with the call. A
         # model called with training=False replaces it; left as it is, it would hold for all layers that come later.
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     return lambda tensors: node.layer(*filled(args, tensors), **filled(kwargs, tensors))
+
+
+def _each_step(node):
+    """The call of a layer at each step: of all steps at once, as so many more samples."""
+    args, kwargs = node.call
+    family, count = family_of(node.layer), 1 + node.steps
+
+    def call(tensors):
+        lead = tuple(tensors[0].shape[:count])
+        flat = [family.reshape(tensor, (math.prod(lead), *tensor.shape[count:])) for tensor in tensors]
+        made = node.layer(*filled(args, flat), **filled(kwargs, flat))
+        return family.map_structure(lambda tensor: family.reshape(tensor, (*lead, *tensor.shape[1:])), made)
+
+    return call
 
 
 def built_calls(graph, built):

@@ -69,6 +69,9 @@ class Family:
     def tensor(self, values, dtype):
         return keras.ops.convert_to_tensor(values, dtype=dtype)
 
+    def reshape(self, tensor, shape):
+        return keras.ops.reshape(tensor, shape)
+
     def epsilon(self):
         return keras.config.epsilon()
 
@@ -112,6 +115,9 @@ class _TfKeras(Family):
 
     def tensor(self, values, dtype):
         return self.tf.cast(self.tf.convert_to_tensor(values), dtype)
+
+    def reshape(self, tensor, shape):
+        return self.tf.reshape(tensor, shape)
 
     def epsilon(self):
         return self.keras.backend.epsilon()

@@ -75,6 +75,8 @@ class Node:
         covers: names of the original layers that this node now computes.
         dtype: what it computes in; layers merge only with their like.
         step: of the nodes that one call became, a chain, which one this is.
+        steps: how many axes behind the batch the layer does not see, because it is called at each step of them
+            (`TimeDistributed`). What the node computes is said of the whole tensor.
         call: the arguments of the captured call, `(args, kwargs)`, with a `Slot` for each tensor; constants and
             `training=False` stand there. It says nothing where the node is not intact.
     """
@@ -92,6 +94,7 @@ class Node:
     dtype: str = "float32"
     call: tuple = ((Slot(0),), {})
     step: int = 0
+    steps: int = 0
 
     def __post_init__(self):
         self.label = self.label or self.name

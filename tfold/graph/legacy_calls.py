@@ -7,6 +7,7 @@ where a nested model holds `x[..., 1:]`. Each layer lists its calls in `inbound_
 the tensors they made, and those are what connects them. A layer's calls in other models stand there too, so the model's
 own are those that its outputs are reached from.
 """
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from tfold.graph.call import Call, Calls, Tensor
@@ -15,10 +16,15 @@ from tfold.graph.family import family_named
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import changes_nothing, positions
 from tfold.graph.legacy_functions import function_layer
+from tfold.graph.read_layer import can_be_lifted
+from tfold.graph.steps import at_one_step, lifted_shape, wrapped
 
 
-def read_calls(model):
+def read_calls(model, open_steps=False):
     """Read a built Functional or Sequential model of tf_keras.
+
+    Args:
+        model, open_steps: as of `calls.read_calls`.
 
     Returns:
         `Calls`, the inputs first.
@@ -33,7 +39,7 @@ def read_calls(model):
     calls = [Call(None, name, out_shapes=(_shape(tensor),), out_dtypes=(tensor.dtype.name,),
                   input_layer=layers.get(name), name=name)
              for name, tensor in zip(model.input_names, model.inputs, strict=True)]
-    outputs = _Reader(family, calls).read(model, [Tensor(call) for call in calls], "")
+    outputs = _Reader(family, calls, open_steps).read(model, [Tensor(call) for call in calls], "")
     structure = (_slots(family, model.input), _slots(family, model.output))
     return Calls(calls, outputs, structure)
 
@@ -49,16 +55,23 @@ def _shape(tensor):
 
 
 class _Reader:
-    def __init__(self, family, calls):
+    def __init__(self, family, calls, open_steps):
         self.family = family
         self.calls = calls
+        self.open_steps = open_steps
 
-    def read(self, model, sources, prefix):
-        """Append the calls made inside a model fed with `sources`; return the tensors it returns."""
+    def read(self, model, sources, prefix, times=()):
+        """Append the calls made inside a model fed with `sources`; return the tensors it returns.
+
+        Args:
+            model, sources: the model, and a `Tensor` for each of its inputs.
+            prefix: of the calls' paths.
+            times: how many steps there are, for each axis of them that the model does not see.
+        """
         made = {id(tensor): source for tensor, source in zip(model.inputs, sources, strict=True)}
         for node in self._ordered(model):
             outputs = self.family.flatten(node.outputs)
-            tensors = self._apply(self._call(node, outputs, made, prefix))
+            tensors = self._apply(self._call(node, outputs, made, prefix, times))
             made.update({id(output): tensor for output, tensor in zip(outputs, tensors, strict=True)})
         return [made[id(tensor)] for tensor in model.outputs]
 
@@ -79,7 +92,7 @@ class _Reader:
         reads = {node: before[node] for layer in model.layers for node in layer.inbound_nodes if node in before}
         return list(TopologicalSorter(reads).static_order())
 
-    def _call(self, node, outputs, made, prefix):
+    def _call(self, node, outputs, made, prefix, times):
         tensors = {id(tensor) for tensor in node.keras_inputs}
         read = []
 
@@ -96,19 +109,35 @@ class _Reader:
             [made[id(tensor)] for tensor in read],
             args,
             kwargs,
-            tuple(map(_shape, read)),
-            tuple(map(_shape, outputs)),
+            tuple(lifted_shape(_shape(tensor), times) for tensor in read),
+            tuple(lifted_shape(_shape(tensor), times) for tensor in outputs),
             tuple(tensor.dtype.name for tensor in outputs),
             name=node.layer.name,
+            steps=len(times),
         )
 
     def _apply(self, call):
         """Append a call, or the calls inside it where it is a call of a nested model; return the tensors it makes."""
         reads = self._inputs_of(call) if self.family.is_graph_model(call.op) else None
         if reads is not None:
-            return self.read(call.op, reads, f"{call.path}/")
+            return self.read(call.op, reads, f"{call.path}/", call.times)
+        opened = self._each_step(call) if self.open_steps else None
+        if opened is not None:
+            return opened
         self.calls.append(call)
         return [Tensor(call, i) for i in range(len(call.out_shapes))]
+
+    def _each_step(self, call):
+        """As of `calls`."""
+        inner = wrapped(replace(call, in_shapes=tuple(at_one_step(shape, call.steps) for shape in call.in_shapes)))
+        if inner is None:
+            return None
+        before = len(self.calls)
+        found = self._apply(replace(call, op=inner, args=(Slot(0),), kwargs={}, steps=call.steps + 1))
+        if all(map(can_be_lifted, self.calls[before:])):
+            return found
+        del self.calls[before:]
+        return None
 
     def _inputs_of(self, call):
         """What a nested model's inputs get; None where a call gives more than that, or in another form."""
@@ -123,7 +152,7 @@ class _Reader:
         order = positions(given)
         if order is None or len(order) != len(model.inputs):
             return None
-        shapes = [call.in_shapes[position] for position in order]
+        shapes = [at_one_step(call.in_shapes[position], call.steps) for position in order]
         if any(shape is None or len(shape) != tensor.shape.rank
                for shape, tensor in zip(shapes, model.inputs, strict=True)):
             return None  # tf_keras would add or remove an axis of 1

@@ -68,6 +68,12 @@ def padded(name, width, value, x):
     return lambda x: pad(x, width, constant_values=value)
 
 
+def reshaped(name, shape, x):
+    """A function that gives tensors another shape, the batch included; -1 for one axis."""
+    reshape = function_layer("reshape", name)
+    return lambda x: reshape(x, shape)
+
+
 def channels(name, start, stop, x):
     """A function that takes a range of the channels of tensors like `x`."""
     part = function_layer(_SLICING, name)

@@ -43,6 +43,12 @@ def padded(name, width, value, x):
     return lambda y: pad(y, constant_values=value)
 
 
+def reshaped(name, shape, x):
+    """A function that gives tensors like `x` another shape, the batch included; -1 for one axis."""
+    reshape = named(name, lambda tensor: keras.ops.reshape(tensor, shape), x)
+    return lambda y: reshape(y)
+
+
 def channels(name, start, stop, x):
     """A function that takes a range of the channels of tensors like `x`."""
     key = (Ellipsis, slice(start, stop))

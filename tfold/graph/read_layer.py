@@ -6,9 +6,13 @@
 A reader, `(layer, call) → steps`, returns None where this configuration of the layer is not what the IR's op means
 (channels first, a batch norm over another axis, quantised weights): the layer then stays a wall.
 """
+from dataclasses import replace
+
 from tfold.graph import activations, read_activation, read_affine, read_legacy, read_linear, read_shape
-from tfold.graph.keras_config import is_plain_call
+from tfold.graph.family import family_of, is_layer
+from tfold.graph.keras_config import changes_nothing, is_plain_call
 from tfold.graph.step import Step
+from tfold.graph.steps import at_one_step, lifted
 
 READERS = read_linear.READERS | read_affine.READERS | read_activation.READERS | read_shape.READERS
 READERS_OF_CALLS = read_affine.READERS_OF_CALLS | read_shape.READERS_OF_CALLS
@@ -40,6 +44,39 @@ def read_layer(call, shared=False, masked=False):
     if masked and key[0] == "layers" and key[1] in MASKED:
         steps = None
     return steps or [Step("opaque", {}, call.out_shapes)]
+
+
+def read_call(call, shared=False, masked=False):
+    """`(steps, is_own)`: the steps that a call computes, and whether its layer, called as it is, computes them.
+
+    It does not where a layer is called at each step of a sequence and the IR has another op for the whole of it.
+    """
+    if not call.steps:
+        return read_layer(call, shared, masked), True
+    once = _at_one_step(call)
+    steps = read_layer(once, shared, masked)
+    found = None if steps[0].op == "opaque" else lifted(steps, once.in_shapes[0], call.times)
+    return found or ([Step("opaque", {}, call.out_shapes)], True)
+
+
+def can_be_lifted(call):
+    """Whether a layer that is called at each step may stand in the network by itself.
+
+    What the IR does not know has to be a layer of Keras that treats every sample by itself, and reads one tensor.
+    """
+    if not changes_nothing(call.kwargs):
+        return False
+    if read_call(call)[0][0].op != "opaque":
+        return True
+    layer = call.op
+    known = is_layer(layer) and family_of(layer).made(layer) and not isinstance(layer, family_of(layer).layers.Lambda)
+    return (known and not getattr(layer, "stateful", False) and is_plain_call(call.args, call.kwargs, 1)
+            and len(call.out_shapes) == 1 and call.out_shapes[0] is not None and call.in_shapes[0] is not None)
+
+
+def _at_one_step(call):
+    shapes = [tuple(at_one_step(shape, call.steps) for shape in shapes) for shapes in (call.in_shapes, call.out_shapes)]
+    return replace(call, in_shapes=shapes[0], out_shapes=shapes[1], steps=0)
 
 
 def _home(layer):
