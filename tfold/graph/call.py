@@ -1,5 +1,5 @@
 """One call of a Keras layer or operation, as `read_calls` finds it and `read_layer` reads it."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tfold.graph.ir import Slot
@@ -57,6 +57,15 @@ class Call:
     def dtype(self):
         """The type of its first input; for an input of the network, its own."""
         return (self.in_dtypes or self.out_dtypes)[0]
+
+
+def without_mask(call):
+    """A call without the mask that it gives beside its one tensor; the call itself where it gives none."""
+    mask = call.kwargs.get("mask")
+    if not isinstance(mask, Slot) or mask != 1 or len(call.reads) != 2:
+        return call
+    kwargs = {name: value for name, value in call.kwargs.items() if name != "mask"}
+    return replace(call, reads=call.reads[:1], kwargs=kwargs, in_shapes=call.in_shapes[:1])
 
 
 @dataclass

@@ -6,14 +6,13 @@ computes; what it cannot read becomes an `opaque` node, never an error. Weights 
     graph = capture(model)
     print(graph)
 """
-from dataclasses import replace
-
 import numpy as np
 
 from tfold.errors import BadInputError
 from tfold.graph import calls, legacy_calls, walls
+from tfold.graph.call import without_mask
 from tfold.graph.family import KERAS, family_of, is_operation
-from tfold.graph.ir import Graph, Node, Ref, Slot
+from tfold.graph.ir import Graph, Node, Ref
 from tfold.graph.read_affine import constant_map
 from tfold.graph.read_layer import read_call
 from tfold.graph.rebuild import in_stock_layers
@@ -80,7 +79,11 @@ def _add_input(graph, call):
 
 def _add_call(graph, call, inputs, read, masked):
     """Add the nodes of one call, a chain; return the tensors it makes."""
-    call, inputs = _without_mask(call, inputs)
+    if isinstance(call.op, family_of(call.op).batch_norms):
+        # At inference both Keras normalize with the moving mean and variance, whatever a mask hides. What reads the
+        # batch norm's output gets the mask from where it was made.
+        call = without_mask(call)
+        inputs = inputs[: len(call.reads)]
     layer, refs = call.op, inputs
     shared = read.is_repeated(layer)
     steps, is_own = read_call(call, shared, masked)
@@ -116,19 +119,6 @@ def _add_call(graph, call, inputs, read, masked):
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))
     return refs
-
-
-def _without_mask(call, inputs):
-    """A batch norm's call, and what it reads, without its mask: only training looks at that.
-
-    At inference both Keras normalize with the moving mean and variance, whatever a mask hides. What reads the batch
-    norm's output gets the mask from where it was made.
-    """
-    mask = call.kwargs.get("mask")
-    if not isinstance(mask, Slot) or not isinstance(call.op, family_of(call.op).batch_norms) or mask != len(inputs) - 1:
-        return call, inputs
-    kwargs = {name: value for name, value in call.kwargs.items() if name != "mask"}
-    return replace(call, reads=call.reads[:mask], kwargs=kwargs, in_shapes=call.in_shapes[:mask]), inputs[:mask]
 
 
 def _casts(layer, producer):

@@ -133,7 +133,8 @@ class _Reader:
         if inner is None:
             return None
         before = len(self.calls)
-        found = self._apply(replace(call, op=inner, args=(Slot(0),), kwargs={}, steps=call.steps + 1))
+        found = self._apply(replace(call, op=inner, reads=call.reads[:1], args=(Slot(0),), kwargs={},
+                                   in_shapes=call.in_shapes[:1], steps=call.steps + 1))
         if all(map(can_be_lifted, self.calls[before:])):
             return found
         del self.calls[before:]

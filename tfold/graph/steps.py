@@ -10,7 +10,9 @@ for the layers that are built: the steps go into the batch, where a phone needs 
     (batch, steps, height, width, channels) ─ reshape ─ Conv2D ─ reshape ─▶
 """
 from dataclasses import replace
+from inspect import signature
 
+from tfold.graph.call import without_mask
 from tfold.graph.family import family_of, is_layer
 from tfold.graph.keras_config import is_plain_call
 from tfold.graph.step import Step
@@ -26,6 +28,8 @@ def wrapped(call):
     if not is_layer(layer) or not isinstance(layer, family.layers.TimeDistributed) or not family.made(layer):
         return None
     inner, shape = layer.layer, call.in_shapes[0] if call.in_shapes else None
+    if isinstance(inner, family.batch_norms) or "mask" not in signature(inner.call).parameters:
+        call = without_mask(call)  # the wrapper hands it on where it is taken, and a batch norm takes no notice
     if not is_plain_call(call.args, call.kwargs, len(call.reads)) or len(call.reads) != 1:
         return None
     if shape is None or len(shape) < 3 or not inner.built:
