@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from tfold.errors import BadInputError, TfoldError, one_line
-from tfold.graph import activations, build_linear, build_plain, translate_operation
+from tfold.graph import activations, build_linear, build_plain, channels_first, translate_operation
 from tfold.graph.call import filled
 from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.family import family_named, family_of, is_layer, is_operation
@@ -231,7 +231,9 @@ class _Builder:
         return lambda tensors: layer(*filled(args, tensors), **filled(kwargs, tensors))
 
     def _changes(self, node):
-        """What is different in the configuration of a layer that is called on the whole tensor, not at each step."""
+        """What is different in the configuration of a layer that is not called on the caller's own form of tensors."""
+        if node.moved:
+            return channels_first.changes(node.layer, family_of(node.layer))
         is_norm = node.steps and node.op == "affine" and isinstance(node.layer, family_of(node.layer).batch_norms)
         return {"axis": -1} if is_norm else {}
 

@@ -25,6 +25,7 @@ class Call:
         out_dtypes: the type of number of each tensor it makes.
         input_layer: for an input of the network its InputLayer, where the model shows one.
         name: of the layer alone. In tf_keras it may hold a "/" itself.
+        moved: its tensors have their channels last here, where the layer has them first (see `channels_first`).
         steps: the axes behind the batch that the layer does not see, because a wrapper calls it at each step of them.
     """
 
@@ -39,6 +40,7 @@ class Call:
     input_layer: Any = None
     name: str = ""
     steps: int = 0
+    moved: bool = False
 
     def __post_init__(self):
         self.name = self.name or self.path.rsplit("/", 1)[-1]

@@ -9,7 +9,7 @@ computes; what it cannot read becomes an `opaque` node, never an error. Weights 
 import numpy as np
 
 from tfold.errors import BadInputError
-from tfold.graph import calls, legacy_calls, walls
+from tfold.graph import calls, channels_first, legacy_calls, walls
 from tfold.graph.call import without_mask
 from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.ir import Graph, Node, Ref
@@ -46,16 +46,50 @@ def capture(model):
     _check_finite(model)
     graph = Graph(model.name, family.name)
     masked = any(walls.may_mask(call.op) for call in read.calls)
-    made = {}
+    made, layout = {}, _Layout(graph)
     for call in read.calls:
+        if call.op is None:
+            made[call, 0] = _add_input(graph, call)
+            continue
         inputs = tuple(made[tensor] for tensor in call.reads)
-        refs = _add_call(graph, call, inputs, read, masked) if call.op is not None else [_add_input(graph, call)]
+        is_moved = channels_first.is_first(call) or (channels_first.follows(call) and any(map(layout.is_last, inputs)))
+        inputs = tuple(layout.as_wanted(ref, is_moved) for ref in inputs)
+        refs = _add_call(graph, channels_first.moved(call) if is_moved else call, inputs, read, masked)
+        layout.made(refs, is_moved)
         made.update({(call, i): ref for i, ref in enumerate(refs)})
-    graph.outputs = [made[tensor] for tensor in read.outputs]
+    graph.outputs = [layout.as_wanted(made[tensor], False) for tensor in read.outputs]
     graph.output_names = family.output_names(model)
     graph.structure = read.structure
     graph.validate()
     return graph
+
+
+class _Layout:
+    """Which tensors of a graph have their channels last although the caller's have them first."""
+
+    def __init__(self, graph):
+        self.graph, self.last, self.permuted = graph, set(), {}
+
+    def is_last(self, ref):
+        return ref in self.last
+
+    def made(self, refs, is_moved):
+        self.last.update(ref for ref in refs if is_moved and len(self.graph.shape(ref) or ()) > 2)
+
+    def as_wanted(self, ref, last):
+        """The tensor with its channels last, or in the caller's form: itself, or a permutation of it."""
+        shape = self.graph.shape(ref)
+        if last == self.is_last(ref) or shape is None or len(shape) < 3:
+            return ref
+        if (ref, last) not in self.permuted:
+            axes = (channels_first.to_last if last else channels_first.to_first)(len(shape))
+            name = f"{ref.node}_channels_{'last' if last else 'first'}" + (f"_{ref.index}" if ref.index else "")
+            node = Node(self.graph.unique(name), "permute", (ref,), {"axes": axes},
+                        (tuple(shape[axis] for axis in axes),), intact=False, dtype=self.graph[ref].dtype)
+            self.graph.add(node)
+            self.permuted[ref, last] = node.ref
+            self.made([node.ref], last)
+        return self.permuted[ref, last]
 
 
 def _check_finite(model):
@@ -108,13 +142,14 @@ def _add_call(graph, call, inputs, read, masked):
             step.shapes,
             layer,
             shared,
-            intact=is_own and not split,
+            intact=is_own and not split and not (call.moved and step.op == "concat"),
             covers=(read.title(call),) if i == 0 else (),
             label=call.name + step.suffix.replace("/", "_"),
             dtype=call.out_dtypes[0] if is_operation(layer) else layer.compute_dtype,
             call=(call.args, call.kwargs),
             step=i,
             steps=call.steps,
+            moved=call.moved,
         )
         graph.add(node)
         refs = tuple(Ref(node.name, k) for k in range(len(step.shapes)))

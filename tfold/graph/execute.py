@@ -8,7 +8,8 @@ import numpy as np
 
 from tfold.graph import activations
 from tfold.graph.call import filled
-from tfold.graph.family import KERAS, family_of, is_layer
+from tfold.graph.channels_first import to_first, to_last
+from tfold.graph.family import KERAS, family_named, family_of, is_layer
 from tfold.graph.ir import Ref
 
 
@@ -54,6 +55,7 @@ def _at_inference(function, family):
 
 def captured_calls(graph):
     """`(reads, makes, function)` for each call of the layers that a graph was captured from, α settled or not."""
+    family = family_named(graph.family)
     following = {node.inputs[0]: node for node in graph if node.step}
     calls = []
     for node in graph:
@@ -63,22 +65,49 @@ def captured_calls(graph):
         while last.ref in following:
             last = following[last.ref]  # a convolution with its activation is two nodes and one call
         makes = tuple(Ref(last.name, i) for i in range(len(last.shapes)))
-        calls.append((node.inputs, makes, _call_of(node)))
+        calls.append((node.inputs, makes, _call_of(node, family)))
     return calls
 
 
-def _call_of(node):
+def _call_of(node, family):
     if node.op == "activation" and not node.intact:  # an α-activation that was settled
         layer = activations.as_layer(node.attrs["fn"], node.attrs["params"], dtype=node.layer.dtype_policy)
         return lambda tensors: layer(tensors[0])
+    if node.layer is None:  # a permutation between channels first and last
+        return lambda tensors: family.transpose(tensors[0], node.attrs["axes"])
     if node.steps:
         return _each_step(node)
+    if node.moved:
+        return _with_channels_first(node)
+    return _own_call(node)
+
+
+def _own_call(node):
     args, kwargs = node.call
     if family_of(node.layer) is KERAS and is_layer(node.layer):
         # Layers that augment or resize images have training=True as their default, which Keras 3 keeps with the call. A
         # model called with training=False replaces it; left as it is, it would hold for all layers that come later.
         kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     return lambda tensors: node.layer(*filled(args, tensors), **filled(kwargs, tensors))
+
+
+def _with_channels_first(node):
+    """The call of a layer that has channels first, on tensors that have them last."""
+    function, family = _own_call(node), family_of(node.layer)
+
+    def permuted(tensor, permutation):
+        rank = len(tensor.shape)
+        return family.transpose(tensor, permutation(rank)) if rank > 2 else tensor
+
+    def call(tensors):
+        given = [permuted(tensor, to_first) for tensor in tensors]
+        try:
+            made = function(given)
+        except Exception:  # some processors compute such layers in compiled functions only
+            made = family.compiled(lambda: function(given))
+        return family.map_structure(lambda tensor: permuted(tensor, to_last), made)
+
+    return call
 
 
 def _each_step(node):

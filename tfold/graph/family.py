@@ -72,6 +72,17 @@ class Family:
     def reshape(self, tensor, shape):
         return keras.ops.reshape(tensor, shape)
 
+    def transpose(self, tensor, axes):
+        return keras.ops.transpose(tensor, axes)
+
+    def compiled(self, function):
+        """What a function without arguments gives when XLA compiles it, as TensorFlow alone offers it."""
+        if keras.backend.backend() != "tensorflow":
+            return function()
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True, autograph=False)()
+
     def epsilon(self):
         return keras.config.epsilon()
 
@@ -118,6 +129,12 @@ class _TfKeras(Family):
 
     def reshape(self, tensor, shape):
         return self.tf.reshape(tensor, shape)
+
+    def transpose(self, tensor, axes):
+        return self.tf.transpose(tensor, axes)
+
+    def compiled(self, function):
+        return self.tf.function(function, jit_compile=True, autograph=False)()
 
     def epsilon(self):
         return self.keras.backend.epsilon()

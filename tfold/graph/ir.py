@@ -75,6 +75,7 @@ class Node:
         covers: names of the original layers that this node now computes.
         dtype: what it computes in; layers merge only with their like.
         step: of the nodes that one call became, a chain, which one this is.
+        moved: the layer has channels first; what the node computes is said of tensors that have them last.
         steps: how many axes behind the batch the layer does not see, because it is called at each step of them
             (`TimeDistributed`). What the node computes is said of the whole tensor.
         call: the arguments of the captured call, `(args, kwargs)`, with a `Slot` for each tensor; constants and
@@ -95,6 +96,7 @@ class Node:
     call: tuple = ((Slot(0),), {})
     step: int = 0
     steps: int = 0
+    moved: bool = False
 
     def __post_init__(self):
         self.label = self.label or self.name

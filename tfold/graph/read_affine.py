@@ -18,7 +18,8 @@ from tfold.graph.step import Step, keeps_floats, numpy
 def _batch_norm(layer, call):
     shape = call.in_shapes[0]
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]  # tf_keras keeps a list
-    if shape is None or axes[0] not in (-1, len(shape) - 1) or len(axes) > 1 or not keeps_floats(call):
+    own = (1,) if call.moved else (-1, len(shape or ()) - 1)
+    if shape is None or axes[0] not in own or len(axes) > 1 or not keeps_floats(call):
         return None
     if getattr(layer, "renorm", False) or getattr(layer, "virtual_batch_size", None):
         return None  # tf_keras: they train in ways that a folded or a new batch norm would not go on with

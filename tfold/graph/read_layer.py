@@ -33,7 +33,7 @@ def read_layer(call, shared=False, masked=False):
     """
     layer, steps = call.op, None
     key = _home(layer), type(layer).__name__
-    if key in READERS and is_plain_call(call.args, call.kwargs, len(call.reads)) and _is_plain_layer(layer):
+    if key in READERS and is_plain_call(call.args, call.kwargs, len(call.reads)) and _is_plain_layer(layer, call):
         steps = READERS[key](layer, call)
     if steps is None and key in READERS_OF_CALLS and len(call.reads) == 1:
         steps = READERS_OF_CALLS[key](layer, call)
@@ -89,9 +89,9 @@ def _home(layer):
     return module
 
 
-def _is_plain_layer(layer):
+def _is_plain_layer(layer, call):
     return (
-        getattr(layer, "data_format", None) != "channels_first"
+        (getattr(layer, "data_format", None) != "channels_first" or call.moved)
         and getattr(layer, "quantization_mode", None) is None
         and not getattr(layer, "lora_enabled", False)
         and not activations.may_have_weights(getattr(layer, "activation", None))

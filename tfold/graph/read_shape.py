@@ -42,6 +42,9 @@ def _scaled_residual(layer, call):
 
 
 def _concat(layer, call):
+    if call.moved:
+        rank = len(call.in_shapes[0])
+        return concat((0, *range(2, rank), 1).index(layer.axis % rank), call)
     return concat(layer.axis, call)
 
 
@@ -210,9 +213,9 @@ READERS |= {
 }
 READERS |= {("layers", f"{kind}{n}D"): read for n in (1, 2, 3) for kind, read in (
     ("ZeroPadding", _zero_padding), ("Cropping", _crop), ("UpSampling", _upsample))}
-READERS |= {("layers", name): _identity for name in (
-    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise",
-    "AlphaDropout", "ActivityRegularization", "Identity")}
+IDENTITIES = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise",
+              "AlphaDropout", "ActivityRegularization", "Identity")
+READERS |= {("layers", name): _identity for name in IDENTITIES}
 READERS |= {(home, name): read for home in ("layers", "ops") for name, read in (
     ("Add", merge("add")), ("Multiply", merge("multiply")), ("Concatenate", _concat))}
 READERS |= {("layers", "Subtract"): _difference, ("ops", "Subtract"): _difference,

@@ -1,0 +1,89 @@
+"""Channels first, (batch, channels, height, width), as the IR has it: channels last.
+
+    image ─ conv ─ bn(axis=1) ─ relu ─ flatten          the caller's, all tensors channels first
+    image ─ permute ─ conv ─ bn ─ relu ─ permute ─ …    the graph: a permutation where the two forms meet
+
+A layer that has `data_format="channels_first"`, and a batch norm over axis 1, reads and makes tensors whose channels the
+graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's inputs
+and outputs, has the caller's form. So the network that is built computes with channels last inside, as a phone wants
+it, on the same weights: in both forms a kernel is stored alike.
+"""
+from dataclasses import replace
+
+from tfold.graph.activations import LAYERS as ACTIVATIONS
+from tfold.graph.activations import OPERATIONS
+from tfold.graph.family import family_of, is_layer
+from tfold.graph.ir import Slot
+from tfold.graph.read_shape import IDENTITIES
+
+_FORMATTED = {f"{kind}{n}D" for n in (1, 2, 3) for kind in (
+    "Conv", "DepthwiseConv", "SeparableConv", "MaxPooling", "AveragePooling", "GlobalMaxPooling",
+    "GlobalAveragePooling", "ZeroPadding", "Cropping", "UpSampling")}
+_FORMATTED |= {f"Conv{n}DTranspose" for n in (1, 2, 3)} | {"Flatten"}
+# What follows where one of the tensors that it reads has its channels last already. `Concatenate` has an axis.
+_FOLLOWING = {*ACTIVATIONS, *OPERATIONS, *IDENTITIES, "AlphaActivation", "Add", "Subtract", "Average", "Multiply",
+              "Concatenate"} - {"Softmax", "LogSoftmax"}
+_FUNCTIONS = {"math.add", "__operators__.add", "math.subtract", "math.multiply", "nn.relu", "nn.relu6", "nn.silu",
+              "nn.leaky_relu", "math.sigmoid", "math.tanh", "nn.elu", "nn.gelu"}
+
+
+def is_first(call):
+    """Whether a layer itself says that its channels come first."""
+    layer, shape = call.op, call.in_shapes[0] if call.in_shapes else None
+    if call.steps or not is_layer(layer) or shape is None or len(shape) < 3 or not family_of(layer).made(layer):
+        return False
+    if isinstance(layer, family_of(layer).batch_norms):
+        return layer.axis in (1, [1]) and len(shape) > 2
+    return type(layer).__name__ in _FORMATTED and getattr(layer, "data_format", None) == "channels_first"
+
+
+def follows(call):
+    """Whether a call computes the same in both forms, on tensors that all have one."""
+    layer, ranks = call.op, {None if shape is None else len(shape) for shape in (*call.in_shapes, *call.out_shapes)}
+    if call.steps or len(ranks) != 1 or None in ranks or min(ranks) < 3:
+        return False
+    if is_layer(layer) and getattr(layer, "symbol", None) in _FUNCTIONS:
+        return _has_plain_constants((*call.args, *call.kwargs.values()))
+    kind = type(layer).__name__
+    if kind == "Activation" and getattr(layer.activation, "__name__", "").startswith(("softmax", "log_softmax", "glu")):
+        return False
+    known = not is_layer(layer) or family_of(layer).made(layer) or kind == "AlphaActivation"
+    return known and kind in _FOLLOWING and _has_plain_constants((*call.args, *call.kwargs.values()))
+
+
+def _has_plain_constants(values):
+    """Whether what a call gives beside tensors is the same for every channel and pixel."""
+    flat = [part for value in values for part in (value if isinstance(value, (list, tuple)) else [value])]
+    return all(isinstance(part, (Slot, bool, int, float, str)) or part is None for part in flat)
+
+
+def to_last(rank):
+    """The permutation that moves the channels of a tensor of `rank` axes to the end."""
+    return 0, *range(2, rank), 1
+
+
+def to_first(rank):
+    return 0, rank - 1, *range(1, rank - 1)
+
+
+def moved_shape(shape):
+    """A shape with channels first as that with channels last; others as they are."""
+    return shape if shape is None or len(shape) < 3 else tuple(shape[axis] for axis in to_last(len(shape)))
+
+
+def moved(call):
+    """A call as a reader sees it that reads and makes tensors whose channels come last."""
+    shapes = [tuple(map(moved_shape, shapes)) for shapes in (call.in_shapes, call.out_shapes)]
+    return replace(call, in_shapes=shapes[0], out_shapes=shapes[1], moved=True)
+
+
+def moved_axis(axis, rank):
+    """Where an axis of a tensor with channels first is in the same with channels last."""
+    return to_last(rank).index(axis % rank)
+
+
+def changes(layer, family):
+    """What is different in the configuration of a layer that reads and makes channels last."""
+    if isinstance(layer, family.batch_norms):
+        return {"axis": -1}
+    return {"data_format": "channels_last"} if getattr(layer, "data_format", None) == "channels_first" else {}
