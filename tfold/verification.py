@@ -19,7 +19,7 @@ from tfold.comparison import Difference, Verification, difference, to_numpy
 from tfold.errors import BadInputError, ParityError, one_line
 from tfold.graph import walls
 from tfold.graph.build import build_with_tensors
-from tfold.graph.execute import built_calls, captured_calls, execute
+from tfold.graph.execute import built_calls, captured_calls, execute, run_model
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Ref
 from tfold.sampling import input_tensors, random_input
@@ -155,7 +155,7 @@ class Networks:
         """What the original network returns: its own word for it, not what was captured, unless α were settled."""
         if self.settled:
             return [self.values[ref] for ref in self.original.outputs]
-        return self._guarded(lambda: self.family.flatten(self.model(self.sample, training=False)))
+        return self._guarded(lambda: self.family.flatten(run_model(self.model, self.sample, self.family)))
 
     def _run_folded(self, refs, built=None):
         """Values of tensors of a built network, its outputs last."""

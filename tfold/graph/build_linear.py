@@ -3,6 +3,7 @@
 Padding that "same" cannot say becomes a ZeroPadding layer; a bias map becomes a bias and an added constant.
 """
 from contextlib import contextmanager
+from inspect import signature
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def layers_for(linear, x, size, name, node, activation=None, dtype=None, family=
     bias, border_map = split_bias_map(linear.bias) if linear.has_bias_map else (linear.bias, None)
     if linear.transposed:
         config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation,
-                  "filters": linear.outputs}
+                  "filters": linear.outputs, "data_format": "channels_last"}
         kind = getattr(family.layers, type(node.layer).__name__)
         steps, layer, kernel = [], kind.from_config(config), np.swapaxes(linear.kernel, -1, -2)
     else:
@@ -107,7 +108,13 @@ def _zeros_around(family, linear, name, dtype):
     L = family.layers
     kinds = L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D
     padding = linear.padding[0] if linear.rank == 1 else linear.padding
-    return kinds[linear.rank - 1].from_config({"padding": padding, "name": name, "dtype": dtype})
+    kind = kinds[linear.rank - 1]
+    return kind.from_config({"padding": padding, "name": name, "dtype": dtype, **channels_last(kind)})
+
+
+def channels_last(kind):
+    """The setting that says so, for a class of layers that has it: the default of a process may be another one."""
+    return {"data_format": "channels_last"} if "data_format" in signature(kind.__init__).parameters else {}
 
 
 def _layer(family, linear: LinearMap, padding, use_bias, activation, name, settings):
@@ -119,6 +126,7 @@ def _layer(family, linear: LinearMap, padding, use_bias, activation, name, setti
     if rank == 0:
         return L.Dense.from_config({"units": linear.outputs, **settings}), linear.regrouped(1).kernel
     settings |= {
+        "data_format": "channels_last",  # whatever is the default of this process
         "kernel_size": linear.window,
         "strides": linear.strides,
         "dilation_rate": linear.dilation,

@@ -1,9 +1,11 @@
 """Nodes that passes made or changed, other than linear ones, as Keras layers and operations."""
+from functools import partial
+
 import numpy as np
 
 from tfold.algebra.linear_map import same_padding
 from tfold.graph import operations
-from tfold.graph.build_linear import Weighted
+from tfold.graph.build_linear import Weighted, channels_last
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.rules import SEVERAL, GraphError
 from tfold.graph.translate import layer_in
@@ -35,10 +37,10 @@ FROZEN_EPSILON = 2.0**-10  # 1 − ε and (1 − ε) + ε are exact, so that a s
 
 def _affine(node, inputs, size, settings, family):
     affine = node.attrs["affine"]
-    if node.attrs["kind"] == "arithmetic":
+    if node.attrs["kind"] == "arithmetic" and not _is_lined_up_otherwise(affine, family):
         return family.layers.Rescaling(_one_if_equal(affine.scale), _one_if_equal(affine.shift), **settings)
     if node.attrs.get("depthwise"):
-        layer = family.layers.DepthwiseConv2D(1, **settings)
+        layer = family.layers.DepthwiseConv2D(1, data_format="channels_last", **settings)
         return Weighted(layer, lambda: [affine.scale.reshape(1, 1, -1, 1), affine.shift])
     # Frozen: it computes this map in training too. Its statistics are not those of what it reads now.
     changes = {"axis": -1, "center": True, "scale": True, "trainable": False, "epsilon": FROZEN_EPSILON, **settings}
@@ -48,6 +50,12 @@ def _affine(node, inputs, size, settings, family):
         layer = family.layers.BatchNormalization(**changes)
     ones = np.ones_like(affine.scale)
     return Weighted(layer, lambda: [affine.scale, affine.shift, 0 * ones, ones - FROZEN_EPSILON])
+
+
+def _is_lined_up_otherwise(affine, family):
+    """Whether Rescaling would line up one number a channel with another axis: by the default form of this process."""
+    differs = any((values != values[0]).any() for values in (affine.scale, affine.shift))
+    return differs and family is KERAS and KERAS.keras.config.image_data_format() == "channels_first"
 
 
 def _one_if_equal(values):
@@ -126,7 +134,8 @@ def _identity(node, inputs, size, settings, family):
 
 
 def _of_rank(family, kind, rank):
-    return getattr(family.layers, f"{kind}{rank}D")
+    layer = getattr(family.layers, f"{kind}{rank}D")
+    return partial(layer, **channels_last(layer))
 
 
 def _one_or_all(values):

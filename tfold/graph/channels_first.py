@@ -10,9 +10,10 @@ it, on the same weights: in both forms a kernel is stored alike.
 """
 from dataclasses import replace
 
+from tfold.graph import functions
 from tfold.graph.activations import LAYERS as ACTIVATIONS
-from tfold.graph.activations import OPERATIONS
-from tfold.graph.family import family_of, is_layer
+from tfold.graph.activations import OPERATIONS, read_function
+from tfold.graph.family import KERAS, family_of, is_layer
 from tfold.graph.ir import Slot
 from tfold.graph.read_shape import IDENTITIES
 
@@ -34,7 +35,22 @@ def is_first(call):
         return False
     if isinstance(layer, family_of(layer).batch_norms):
         return layer.axis in (1, [1]) and len(shape) > 2
-    return type(layer).__name__ in _FORMATTED and getattr(layer, "data_format", None) == "channels_first"
+    if type(layer).__name__ not in _FORMATTED or getattr(layer, "data_format", None) != "channels_first":
+        return False
+    return is_elementwise(getattr(layer, "activation", None)) and not _adds_bias_along_width(layer, call.out_shapes[0])
+
+
+def _adds_bias_along_width(layer, shape):
+    """Whether Keras 3.15 adds a bias to the wrong axis on TensorFlow: to the last, where that is as long as the bias."""
+    if not getattr(layer, "use_bias", False) or family_of(layer) is not KERAS or shape is None:
+        return False
+    return KERAS.keras.backend.backend() == "tensorflow" and shape[1] == shape[-1] != 1
+
+
+def is_elementwise(activation):
+    """Whether an activation function is known to treat every number by itself."""
+    fn, _ = read_function(activation)
+    return functions.knows(fn) and fn not in ("softmax", "log_softmax")
 
 
 def follows(call):
@@ -45,7 +61,7 @@ def follows(call):
     if is_layer(layer) and getattr(layer, "symbol", None) in _FUNCTIONS:
         return _has_plain_constants((*call.args, *call.kwargs.values()))
     kind = type(layer).__name__
-    if kind == "Activation" and getattr(layer.activation, "__name__", "").startswith(("softmax", "log_softmax", "glu")):
+    if kind == "Activation" and not is_elementwise(layer.activation):
         return False
     known = not is_layer(layer) or family_of(layer).made(layer) or kind == "AlphaActivation"
     return known and kind in _FOLLOWING and _has_plain_constants((*call.args, *call.kwargs.values()))

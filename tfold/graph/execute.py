@@ -11,6 +11,7 @@ from tfold.graph.call import filled
 from tfold.graph.channels_first import to_first, to_last
 from tfold.graph.family import KERAS, family_named, family_of, is_layer
 from tfold.graph.ir import Ref
+from tfold.graph.walls import parts
 
 
 def execute(calls, values, again=(), family=KERAS):
@@ -108,6 +109,19 @@ def _with_channels_first(node):
         return family.map_structure(lambda tensor: permuted(tensor, to_last), made)
 
     return call
+
+
+def run_model(model, inputs, family):
+    """What a model makes of inputs at inference, in a compiled function where it has to be one.
+
+    Without oneDNN, TensorFlow computes layers with channels first on a CPU in no other way.
+    """
+    try:
+        return model(inputs, training=False)
+    except Exception:
+        if not any(getattr(layer, "data_format", None) == "channels_first" for layer in parts(model)):
+            raise
+        return family.compiled(lambda: model(inputs, training=False))
 
 
 def _each_step(node):

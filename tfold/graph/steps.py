@@ -116,6 +116,8 @@ def _linear(attrs, count, step, times):
 
 
 def _activation(attrs, count, step, times):
+    if attrs["fn"] == "custom":
+        return None  # it may look at the axes
     axis = attrs["params"].get("axis", -1)
     if isinstance(axis, int):
         return attrs if axis < 0 else {**attrs, "params": {**attrs["params"], "axis": axis + count}}

@@ -68,7 +68,7 @@ def contents(layer, call=None):
 def _why_unread(layer):
     """What stands against reading a layer that has a weight matrix."""
     if getattr(layer, "data_format", None) == "channels_first":
-        return "its channels come first"
+        return "its channels come first, and what it computes then is not what it would with its channels last"
     if getattr(layer, "quantization_mode", None) is not None:
         return "its weights are quantised"
     if getattr(layer, "lora_enabled", False):

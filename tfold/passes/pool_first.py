@@ -61,7 +61,7 @@ def _swap(graph, before, pool):
     average = Node(
         graph.unique(f"{pool.name}_first"), "pool", before.inputs, dict(pool.attrs),
         ((*pool.shape[:-1], graph.shape(before.inputs[0])[-1]),), pool.layer, pool.shared, pool.intact, pool.covers,
-        pool.label, pool.dtype, pool.call)
+        pool.label, pool.dtype, pool.call, steps=pool.steps, moved=pool.moved)
     graph.insert_before(pool, average)
     pool.op, pool.attrs, pool.inputs = before.op, dict(before.attrs), (average.ref,)
     if pool.op == "linear" and len(pool.shape) == 2:
