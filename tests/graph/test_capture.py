@@ -43,13 +43,21 @@ def test_what_a_layer_is(layer, ops):
     layers.PReLU(),
     layers.LayerNormalization(),
     layers.Dense(3, activation=layers.PReLU()),
-    layers.TimeDistributed(layers.Dense(3)),
+    layers.TimeDistributed(layers.Lambda(lambda x: x)),
     layers.Lambda(lambda x: x),
-    layers.Conv2D(3, 3, data_format="channels_first"),
-    layers.ZeroPadding2D(data_format="channels_first"),
+    layers.Conv2D(3, 3, data_format="channels_first", activation="softmax"),
 ])
 def test_walls(layer):
     assert ops_of(layer) == ["opaque"]
+
+
+def test_channels_first_is_read_as_channels_last():
+    assert ops_of(layers.Conv2D(3, 3, data_format="channels_first")) == ["permute", "linear", "permute"]
+    assert ops_of(layers.ZeroPadding2D(data_format="channels_first")) == ["permute", "pad", "permute"]
+
+
+def test_what_is_called_at_each_step_is_read_as_what_it_is_on_the_whole_tensor():
+    assert ops_of(layers.TimeDistributed(layers.Dense(3))) == ["linear"]
 
 
 @pytest.mark.parametrize("layer", [layers.Dropout(0.5), layers.BatchNormalization()])

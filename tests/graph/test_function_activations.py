@@ -55,7 +55,7 @@ def test_a_known_function_is_saved_under_its_keras_name(function, expected, tmp_
     functools.partial(keras.activations.elu, alpha=0.3), functools.partial(keras.activations.gelu, approximate=True),
     functools.partial(keras.activations.celu, alpha=0.5), functools.partial(ops.hard_shrink, threshold=0.2), ops.gelu,
     layers.ELU(0.3), layers.ReLU(4, 0.1, 0.5), layers.LeakyReLU(0.2),
-], ids=str)
+], ids=range(10))
 def test_settings_of_an_activation_survive_all_ways(activation, tmp_path):
     model = network(activation)
     expected = np.asarray(model(X))

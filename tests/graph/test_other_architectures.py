@@ -13,8 +13,8 @@ from tfold.graph.capture import capture
 
 ARCHITECTURES = {}
 WORDS = 11
-# Batch norms that may be left: behind layers that are called several times, and inside TimeDistributed.
-LEFT_AT_MOST = {"siamese": 3, "detector": 1, "video": 1}
+# Batch norms that may be left: behind layers that are called several times.
+LEFT_AT_MOST = {"siamese": 3, "detector": 1}
 
 
 def architecture(function):

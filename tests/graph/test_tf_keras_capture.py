@@ -151,10 +151,11 @@ def test_activations_given_as_functions():
     (lambda: L.experimental.SyncBatchNormalization(), "affine"),
     (lambda: L.BatchNormalization(renorm=True), "opaque"),
     (lambda: L.BatchNormalization(axis=1), "opaque"),
-    (lambda: L.Conv2D(2, 3, data_format="channels_first"), "opaque"),
+    (lambda: L.Conv2D(2, 3, data_format="channels_first", activation="softmax"), "opaque"),
     (lambda: L.PReLU(), "opaque"),
     (lambda: L.Lambda(lambda x: x), "opaque"),
-    (lambda: L.TimeDistributed(L.Dense(2)), "opaque"),
+    (lambda: L.TimeDistributed(L.Dense(2)), "linear"),
+    (lambda: L.TimeDistributed(L.Lambda(lambda x: x)), "opaque"),
     (lambda: L.Dropout(0.5, dtype="float16"), "opaque"),
     (lambda: type("Mine", (L.Dense,), {})(3), "opaque"),
 ])

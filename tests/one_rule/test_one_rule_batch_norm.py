@@ -194,8 +194,10 @@ KEPT = {
     "renorm": (ODD, [same(4), norm(renorm=True)], "Conv2D BatchNormalization", (reasons.UNKNOWN_LAYER, "bn")),
     "training=True": (ODD, lambda x: norm()(same(4)(x), training=True), "Conv2D BatchNormalization",
                       (reasons.UNKNOWN_LAYER, "bn")),
-    "inside TimeDistributed": (ODD, [same(4), L.TimeDistributed(L.BatchNormalization(), name="bn")],
-                               "Conv2D TimeDistributed", (reasons.UNKNOWN_LAYER, "bn")),
+    "inside TimeDistributed, over the rows": (
+        ODD, [same(4), L.TimeDistributed(L.BatchNormalization(axis=1), name="bn")],
+        "Conv2D Reshape BatchNormalization Reshape",
+        (reasons.UNKNOWN_LAYER, "bn")),
     "between walls": (ODD, [L.PReLU(), norm(), L.LayerNormalization()], "PReLU BatchNormalization LayerNormalization",
                       (reasons.UNKNOWN_LAYER, "bn")),
     "another number type": (ODD, [same(4), norm(dtype="float64"), L.ReLU(dtype="float64")],

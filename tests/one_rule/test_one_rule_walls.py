@@ -58,7 +58,9 @@ WALLS = {
         lambda y: L.MultiHeadAttention(2, 3, name="attention")(y, y), "MultiHeadAttention", *unknown("attention")),
     "Embedding": ((7,), lambda x: dense("b")(L.Embedding(5, 4)(x)), "Embedding Dense"),
     "EinsumDense": between(L.EinsumDense("abc,cd->abd", (None, 6), name="einsum"), "EinsumDense", *unknown("einsum")),
-    "TimeDistributed dense": between(L.TimeDistributed(dense(), name="each"), "TimeDistributed", *unknown("each")),
+    "TimeDistributed LSTM": between(
+        L.TimeDistributed(L.LSTM(6), name="each"), "Reshape LSTM Reshape", *unknown("each"), shape=(9, 5, 6)),
+    "TimeDistributed dense": (ROW, lambda x: dense("b")(L.TimeDistributed(dense())(dense("a")(x))), "Dense"),
     "Bidirectional": between(
         L.Bidirectional(L.GRU(3, return_sequences=True), name="both"), "Bidirectional", *unknown("both")),
     "SpectralNormalization": between(L.SpectralNormalization(dense(), name="sn"), "SpectralNormalization",
@@ -70,10 +72,11 @@ WALLS = {
     "RepeatVector": between(L.RepeatVector(3), "RepeatVector", shape=VECTOR),
     "dot product attention": (ROW, lambda x: (lambda y: L.Attention()([y, y]))(dense("a")(x)), "Dense Attention"),
     "channels first conv": (
-        ODD, lambda x: conv("b", data_format="channels_first")(conv("a", padding="same")(x)), "Conv2D Conv2D",
-        (reasons.UNKNOWN_LAYER, "a b")),
+        ODD, lambda x: conv("b", data_format="channels_first")(conv("a", padding="same")(x)), 
+        "Conv2D Permute Conv2D Permute", (reasons.PIXELS_MOVE, "a b")),
     "pool channels first": (
-        ODD, lambda x: L.AveragePooling2D(2, data_format="channels_first")(conv("a")(x)), "Conv2D AveragePooling2D"),
+        ODD, lambda x: L.AveragePooling2D(2, data_format="channels_first")(conv("a")(x)),
+        "Conv2D Permute AveragePooling2D Permute"),
     "flatten and reshape back": (ODD, [L.Conv2D(4, 1, name="a"), L.Flatten(), L.Reshape((9, 7, 4)), conv("b")],
                            "Conv2D Flatten Reshape Conv2D", (reasons.PIXELS_MOVE, "a b")),
     "lora": (VECTOR, lambda x: dense("b")(lora(dense("a"))(x)), "Dense Dense", (reasons.UNKNOWN_LAYER, "a b")),

@@ -47,12 +47,14 @@ def capture(model):
     graph = Graph(model.name, family.name)
     masked = any(walls.may_mask(call.op) for call in read.calls)
     made, layout = {}, _Layout(graph)
+    has_first = any(call.op is not None and channels_first.is_first(call) for call in read.calls)
     for call in read.calls:
         if call.op is None:
             made[call, 0] = _add_input(graph, call)
             continue
         inputs = tuple(made[tensor] for tensor in call.reads)
-        is_moved = channels_first.is_first(call) or (channels_first.follows(call) and any(map(layout.is_last, inputs)))
+        is_moved = channels_first.is_first(call) or (has_first and channels_first.is_norm(call)) or (
+            channels_first.follows(call) and any(map(layout.is_last, inputs)))
         inputs = tuple(layout.as_wanted(ref, is_moved) for ref in inputs)
         refs = _add_call(graph, channels_first.moved(call) if is_moved else call, inputs, read, masked)
         layout.made(refs, is_moved)

@@ -30,14 +30,24 @@ _FUNCTIONS = {"math.add", "__operators__.add", "math.subtract", "math.multiply",
 
 def is_first(call):
     """Whether a layer itself says that its channels come first."""
-    layer, shape = call.op, call.in_shapes[0] if call.in_shapes else None
-    if call.steps or not is_layer(layer) or shape is None or len(shape) < 3 or not family_of(layer).made(layer):
+    layer = call.op
+    if call.steps or not is_layer(layer) or not _is_map(call) or not family_of(layer).made(layer):
         return False
-    if isinstance(layer, family_of(layer).batch_norms):
-        return layer.axis in (1, [1]) and len(shape) > 2
     if type(layer).__name__ not in _FORMATTED or getattr(layer, "data_format", None) != "channels_first":
         return False
     return is_elementwise(getattr(layer, "activation", None)) and not _adds_bias_along_width(layer, call.out_shapes[0])
+
+
+def is_norm(call):
+    """Whether a call is of a batch norm over axis 1, which in a network with channels first is that of the channels."""
+    layer = call.op
+    if call.steps or not is_layer(layer) or not isinstance(layer, family_of(layer).batch_norms):
+        return False
+    return layer.axis in (1, [1]) and _is_map(call)
+
+
+def _is_map(call):
+    return bool(call.in_shapes) and call.in_shapes[0] is not None and len(call.in_shapes[0]) > 2
 
 
 def _adds_bias_along_width(layer, shape):
