@@ -13,7 +13,8 @@ from tfold.alpha import alpha_layers
 def shared_relu(fused=False):
     """Three blocks, all with one ReLU object; or with one convolution that has its activation inside."""
     x = y = keras.Input((6, 6, 4))
-    relu, conv, drop = layers.ReLU(name="relu"), layers.Conv2D(4, 1, activation="relu", name="conv"), layers.Dropout(0.1)
+    relu, drop = layers.ReLU(name="relu"), layers.Dropout(0.1)
+    conv = layers.Conv2D(4, 1, activation="relu", name="conv")
     for _ in range(3):
         y = conv(y) if fused else drop(relu(layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(y))))
     return keras.Model(x, layers.Dense(2)(layers.Flatten()(y)), name="net")
@@ -30,7 +31,8 @@ def test_each_place_has_an_alpha_of_its_own(outputs_of):
     settled = tfold.settle(f_alpha)
     assert [layer.name for layer in settled.layers if isinstance(layer, layers.ReLU)] == ["relu", "relu_2"]
     assert tfold.fold(f_alpha).report.after.batch_norms == 0
-    assert [layer.name for layer in model.layers].count("relu") == 1 and len(model.get_layer("relu")._inbound_nodes) == 3
+    assert [layer.name for layer in model.layers].count("relu") == 1
+    assert len(model.get_layer("relu")._inbound_nodes) == 3
 
 
 def test_the_name_of_a_shared_activation_means_all_of_its_places():

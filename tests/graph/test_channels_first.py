@@ -50,7 +50,8 @@ NETWORKS = {
     "up and down": ((3, 6, 6), lambda L: chain(
         L.ZeroPadding2D(((1, 0), (2, 1)), data_format=FIRST), L.SeparableConv2D(4, 3, data_format=FIRST), norm(L),
         L.UpSampling2D(2, data_format=FIRST), L.Cropping2D(((1, 0), (0, 2)), data_format=FIRST),
-        L.Conv2DTranspose(3, 3, strides=2, data_format=FIRST), norm(L), L.ReLU(), L.Conv2D(2, 3, data_format=FIRST)), 0),
+        L.Conv2DTranspose(3, 3, strides=2, data_format=FIRST), norm(L), L.ReLU(),
+        L.Conv2D(2, 3, data_format=FIRST)), 0),
     "flattened as it is": ((3, 6, 5), lambda L: chain(
         L.Conv2D(4, 3, data_format=FIRST), norm(L), L.Flatten(data_format="channels_last"), L.Dense(3)), 0),
     "prelu": ((3, 6, 5), lambda L: chain(

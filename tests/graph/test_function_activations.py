@@ -65,7 +65,14 @@ def test_settings_of_an_activation_survive_all_ways(activation, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*lambda")
-@pytest.mark.parametrize("activation", [named, lambda x: ops.maximum(x, 0.1 * x), tf.nn.swish,
+class Own(layers.Layer):
+    """A class that Keras is not told of."""
+
+    def call(self, x):
+        return ops.maximum(x, 0.1 * x)
+
+
+@pytest.mark.parametrize("activation", [named, lambda x: ops.maximum(x, 0.1 * x), tf.nn.swish, Own(),
                                         functools.partial(keras.activations.relu, max_value=2.0)])
 def test_alphas_of_functions(activation):
     model = network(activation)

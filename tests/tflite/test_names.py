@@ -1,4 +1,4 @@
-"""Layers with names that Keras 3 takes and TensorFlow does not: every step works, and people read the names as given."""
+"""Layers with names that Keras 3 takes and TensorFlow does not: every step works, and people read their names."""
 import keras
 import numpy as np
 import pytest

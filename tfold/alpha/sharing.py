@@ -32,7 +32,7 @@ def one_layer_a_place(model):
     read = read_calls(model)
     names = {call.name for call in read.calls}
     shared = {id(call.op): call.op for call in read.calls
-              if isinstance(call.op, keras.layers.Layer) and read.is_repeated(call.op) and _is_activation_alone(call.op)}
+              if isinstance(call.op, keras.layers.Layer) and read.is_repeated(call.op) and _stands_alone(call.op)}
     if not shared:
         return model, {}
     originals, kept = {}, []
@@ -63,6 +63,7 @@ def warn_of_one_for_several(topology, sites, name):
             "the model with a layer for each.", stacklevel=3)
 
 
-def _is_activation_alone(layer):
+def _stands_alone(layer):
+    """Whether a layer is an activation and nothing else."""
     site = find_site(layer)
     return site is not None and not site.fused and site.activation is not None

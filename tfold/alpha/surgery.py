@@ -38,9 +38,9 @@ def prefold(model, penalty=None, costs=None, only=None, skip=None, tie=(), paddi
     An activation layer gives way to an `AlphaActivation` of the same name; an activation inside a layer (`activation=`
     of a dense or convolutional layer) to one behind it, named `<layer>_alpha`; an operation such as `keras.ops.relu(x)`
     likewise. An activation layer that is called at several places becomes one layer a place, `relu`, `relu_1`, …, each
-    with its own α; its name in `only`, `skip`, `costs` and `tie` means all of them. An activation inside a layer that is
-    called several times keeps one α, and a warning says so. The new model is not compiled, and a frozen layer's α is
-    frozen too.
+    with its own α; its name in `only`, `skip`, `costs` and `tie` means all of them. An activation inside a layer that
+    is called several times keeps one α, and a warning says so. The new model is not compiled, and a frozen layer's α
+    is frozen too.
 
     Left alone are softmax and its like, layers with weights of their own (PReLU), recurrent and attention layers,
     the network's last activation before each output, and gates that only multiply another tensor (squeeze-and-excite).

@@ -28,7 +28,7 @@ def may_have_weights(function):
 
     Such a layer is built by the first run of the model, so its weights may not be there yet to be seen.
     """
-    return is_layer(function) and not _is_known(function)
+    return is_layer(function) and not _is_known(function) and not (function.built and not function.weights)
 
 
 def _is_known(layer):

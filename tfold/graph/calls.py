@@ -98,7 +98,7 @@ class _Reader:
         self.calls, self.open_steps = calls, open_steps
 
     def sequential(self, model, sources, shape, prefix, times=()):
-        """Append the calls made inside a Sequential model fed with `sources`, of `shape` at one of the `times` steps."""
+        """Append the calls inside a Sequential model fed with `sources`, of `shape` at each of the `times` steps."""
         for layer in model.layers:
             dtype = sources[0].call.out_dtypes[sources[0].index]
             after, dtype = _made(layer, shape, dtype)

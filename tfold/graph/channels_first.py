@@ -3,8 +3,8 @@
     image ─ conv ─ bn(axis=1) ─ relu ─ flatten          the caller's, all tensors channels first
     image ─ permute ─ conv ─ bn ─ relu ─ permute ─ …    the graph: a permutation where the two forms meet
 
-A layer that has `data_format="channels_first"`, and a batch norm over axis 1, reads and makes tensors whose channels the
-graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's inputs
+A layer that has `data_format="channels_first"`, and a batch norm over axis 1, reads and makes tensors whose channels
+the graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's inputs
 and outputs, has the caller's form. So the network that is built computes with channels last inside, as a phone wants
 it, on the same weights: in both forms a kernel is stored alike.
 """
@@ -35,7 +35,9 @@ def is_first(call):
         return False
     if type(layer).__name__ not in _FORMATTED or getattr(layer, "data_format", None) != "channels_first":
         return False
-    return is_elementwise(getattr(layer, "activation", None)) and not _adds_bias_along_width(layer, call.out_shapes[0])
+    if _adds_bias_along_width(layer, call.out_shapes[0]):
+        return False
+    return is_elementwise(getattr(layer, "activation", None))
 
 
 def is_norm(call):

@@ -1,7 +1,7 @@
 """A Keras layer, copied: the same configuration anew, and the same weights.
 
-Functions that a layer holds, such as `Dense(activation=my_function)`, go over as they are: their configuration is a name,
-which Keras finds again only where the function is registered. Those that are Keras' own under another spelling
+Functions that a layer holds, such as `Dense(activation=my_function)`, go over as they are: their configuration is a
+name, which Keras finds again only where the function is registered. Those that are Keras' own under another spelling
 (`tf.nn.relu`) get Keras' name on the way.
 """
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ def clone_layer(layer, dtype=None, **changes):
         BadInputError: it cannot be made anew from its configuration.
     """
     try:
-        config = {**with_dtype(config_of(layer, changes), dtype), **changes}
+        config = {**with_dtype(config_of(layer, changes), dtype), **_layers_within(layer, changes, dtype), **changes}
         if isinstance(layer, family_of(layer).layers.Lambda):
             # The code already runs here, so it is not unsafe to copy; a copy by bytecode would lose its globals.
             clone = type(layer).from_config(config, **({"safe_mode": False} if family_of(layer) is KERAS else {}))
@@ -74,6 +74,17 @@ def config_of(layer, without=()):
         if key in config and key not in without and not (isinstance(config[key], str) and family.fn(function)):
             config[key] = respelled(function, family, layer)
     return config
+
+
+def constructor_arguments(layer):
+    """The configuration of a layer with the functions and layers in it as objects, for a class of the same settings."""
+    return {**config_of(layer), **_layers_within(layer, (), None)}
+
+
+def _layers_within(layer, without, dtype):
+    """Copies of the layers that a layer has as its activation functions: their class may be known by no name."""
+    held = {key: getattr(layer, key, None) for key in _FUNCTIONS if key not in without} if is_layer(layer) else {}
+    return {key: clone_layer(value, dtype) for key, value in held.items() if is_layer(value)}
 
 
 def respelled(function, family, layer):

@@ -2,8 +2,8 @@
 
     (batch, steps, height, width, channels) ─ reshape ─▶ (batch · steps, height, width, channels) ─ conv ─ reshape ─▶
 
-Between two such layers the steps stay in the batch: the two reshapes between them are not made. Where a size is open, or
-masks are about, which a reshape would lose, `TimeDistributed` goes around the layer instead.
+Between two such layers the steps stay in the batch: the two reshapes between them are not made. Where a size is open,
+or masks are about, which a reshape would lose, `TimeDistributed` goes around the layer instead.
 """
 from tfold.graph import operations
 from tfold.graph.steps import at_one_step
@@ -71,7 +71,7 @@ class PerStep:
                 merges["out"] = reshape(self.name(node, "_steps_out"), (-1, *shape[1:]), made)
             result = merges["out"](made)
             if self._is_symbolic(result):
-                self._merged[id(result)] = result, made, count  # the first keeps the second's place in this dict its own
+                self._merged[id(result)] = result, made, count  # the result is kept, so that no other gets its id
             return result
 
         return call

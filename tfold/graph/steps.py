@@ -50,7 +50,7 @@ def at_one_step(shape, count):
 
 
 def lifted(steps, shape, times):
-    """`(steps, is_agnostic)`: what a chain of `Step`s is on the whole tensor, and whether the layer computes that there.
+    """`(steps, is_agnostic)`: what a chain of `Step`s is on the whole tensor, and whether the layer computes that.
 
     None where the IR has no op for one of them.
 

@@ -127,7 +127,7 @@ def _value(key, value, family):
         return value["config"]["name"] if isinstance(value, dict) else value  # both know a policy by its name
     if key.endswith("activation") and isinstance(value, str):
         return _activation(value, family)
-    if isinstance(value, dict) and value.get("module", "").startswith("keras.") and "class_name" in value:
+    if isinstance(value, dict) and (value.get("module") or "").startswith("keras.") and "class_name" in value:
         return _object(value, family)
     if isinstance(value, list):
         return [_value(key, item, family) for item in value]

@@ -86,8 +86,9 @@ def _why(layer, call):
     rank = layer.input_spec.ndim if layer.input_spec is not None else None
     if rank and layer.axis not in (-1, rank - 1, [rank - 1]):
         return f"it normalizes axis {layer.axis}, not the last"
-    given = {} if call is None else {
-        name: value for name, value in call.kwargs.items() if value is not None and (name, value) != ("training", False)}
+    arguments = {} if call is None else call.kwargs
+    given = {name: value for name, value in arguments.items()
+             if value is not None and (name, value) != ("training", False)}
     if given.get("training") is True:
         return "it is called with training=True, so that it normalizes by each batch's own mean and variance"
     if given:

@@ -30,7 +30,8 @@ MOVING = {
     "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "UpSampling1D",
     "UpSampling2D", "Resizing", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
     "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity", "__operators__.getitem", "reshape",
-    "math.reduce_max", "math.reduce_min", "transpose", "compat.v1.transpose", "expand_dims", "squeeze", "split", "identity",
+    "math.reduce_max", "math.reduce_min", "transpose", "compat.v1.transpose", "expand_dims", "squeeze", "split",
+    "identity",
 }
 # Whose ReLU behind it is part of the same op.
 FUSING = {

@@ -12,7 +12,7 @@ import keras
 
 from tfold.errors import BadInputError
 from tfold.graph.calls import check_graph_model
-from tfold.graph.clone import config_of
+from tfold.graph.clone import constructor_arguments
 from tfold.graph.rebuild import in_keras_spelling, rebuild
 from tfold.stock import stock_class
 from tfold.training import followers, recompute
@@ -135,7 +135,7 @@ def _rebuilt(model, places, low, kernels):
 
 def _made(op, kind, kernels, hands_on=False):
     """A layer of another class with the configuration of `op`."""
-    layer = kind.from_config(config_of(op))
+    layer = kind.from_config(constructor_arguments(op))
     layer.kernels = kernels
     layer.hands_on = hands_on
     return layer
