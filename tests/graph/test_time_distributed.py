@@ -154,5 +154,5 @@ def test_quantization_aware_training_and_alphas_of_what_is_wrapped():
               L.TimeDistributed(L.GlobalAveragePooling2D()), L.Dense(4, activation="relu"), L.Dense(2))(x)
     model = keras.Model(x, y)
     assert len(tfold.alphas(tfold.prefold(model))) == 1  # inside the wrapper none
-    aware = tfold.quantize_aware(tfold.fold(model).model)
-    np.testing.assert_allclose(aware(given((3, 8, 8, 3))), model(given((3, 8, 8, 3))), atol=0.05)
+    for aware in (tfold.quantize_aware(tfold.fold(model).model), tfold.quantize_aware(model)):
+        np.testing.assert_allclose(aware(given((3, 8, 8, 3))), model(given((3, 8, 8, 3))), atol=0.05)

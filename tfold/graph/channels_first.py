@@ -4,8 +4,8 @@
     image ─ permute ─ conv ─ bn ─ relu ─ permute ─ …    the graph: a permutation where the two forms meet
 
 A layer that has `data_format="channels_first"`, and a batch norm over axis 1, reads and makes tensors whose channels
-the graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's inputs
-and outputs, has the caller's form. So the network that is built computes with channels last inside, as a phone wants
+the graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's
+inputs and outputs, has the caller's form. So the network that is built computes with channels last inside, as a phone wants
 it, on the same weights: in both forms a kernel is stored alike.
 """
 from dataclasses import replace
@@ -53,7 +53,7 @@ def _is_map(call):
 
 
 def _adds_bias_along_width(layer, shape):
-    """Whether Keras 3.15 adds a bias to the wrong axis on TensorFlow: to the last, where that is as long as the bias."""
+    """Whether Keras 3.15 adds a bias to the wrong axis on TensorFlow: the last, where that is as long as the bias."""
     if not getattr(layer, "use_bias", False) or family_of(layer) is not KERAS or shape is None:
         return False
     return KERAS.keras.backend.backend() == "tensorflow" and shape[1] == shape[-1] != 1

@@ -22,7 +22,7 @@ _AGNOSTIC = "affine", "identity", "add", "slice"
 
 
 def wrapped(call):
-    """The layer that a `TimeDistributed` calls at each step; None for all else, and where a call says more than that."""
+    """The layer that a `TimeDistributed` calls at each step; None for all else, and where a call says more."""
     layer = call.op
     family = family_of(layer)
     if not is_layer(layer) or not isinstance(layer, family.layers.TimeDistributed) or not family.made(layer):

@@ -78,6 +78,7 @@ def _become(node, layer, constant=None):
         layer.constant.assign(constant)
     node.op, node.attrs, node.layer = "opaque", contents(layer), layer
     node.call, node.intact, node.shared, node.step = ((Slot(0),), {}), True, False, 0
+    node.steps, node.moved = 0, False
 
 
 def _with_constant(function, constant):
