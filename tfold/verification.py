@@ -26,7 +26,8 @@ from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, captured_calls, execute
 from tfold.graph.family import family_of, is_float
 from tfold.graph.ir import Ref
-from tfold.sampling import input_tensors, random_input
+from tfold.passes.preprocessing import adapted_to
+from tfold.sampling import adapted_inputs, input_tensors, random_input
 
 # Up to here two networks agree. In float64 it is nine orders of magnitude above the rounding of a layer; in the other
 # types more than that is no verdict, but a reason to look closer.
@@ -46,7 +47,8 @@ def verify(model, settled, original, folded, built, sample=None):
         original: its `Graph`, α settled, before any other pass.
         folded: the `Graph` that the passes made of it.
         built: what `build_with_tensors` made of that.
-        sample: input, as `model(sample)` takes it; random numbers if None.
+        sample: input, as `model(sample)` takes it. None: random numbers, and where the network starts with layers that
+            were adapted to something else, numbers of that kind.
 
     Returns:
         A `Verification`.
@@ -55,7 +57,25 @@ def verify(model, settled, original, folded, built, sample=None):
         ParityError: they differ by more than rounding; names the first tensor where they part.
         BadInputError: the model does not run on the sample, or gives no numbers to compare.
     """
-    both = Networks(model, settled, original, folded, built, random_input(model) if sample is None else sample)
+    if sample is not None:
+        return _verified(Networks(model, settled, original, folded, built, sample))
+    statistics = adapted_to(original)
+    samples = random_input(model), *adapted_inputs(model, [statistics.get(name) for name in original.inputs])
+    found = [_verified(Networks(model, settled, original, folded, built, each)) for each in samples]
+    return found[0] if len(found) == 1 else _together(*found)
+
+
+def _together(found, adapted):
+    """What the comparison on random input and that on input as the network was adapted to it come to."""
+    named = tuple(replace(each, node=f"{each.node} (as adapted)") for each in adapted.compared)
+    rounding = [each for each in (found.rounding, adapted.rounding) if each is not None]
+    how = "; ".join(dict.fromkeys(filter(None, (found.how, adapted.how))))
+    return replace(found, compared=found.compared + named, tolerance=max(found.tolerance, adapted.tolerance),
+                   rounding=max(rounding, default=None), how=how)
+
+
+def _verified(both):
+    folded = both.folded
     is_approximate = any("ring" in node.attrs for node in folded)
     found = both.layer_by_layer() if is_approximate else both.end_to_end()
     if found.parting is None and found.tolerance <= TOLERANCE["float32"]:

@@ -9,6 +9,9 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
                                                               pixels at each side that are approximate, if any
     affine        affine: Affine, kind                        s·x + t per channel: "batch_norm", "arithmetic" (2·x, …);
                                                               `offset`: β ÷ γ of a batch norm, as far as it is known;
+                                                              `statistics`: mean and deviation of what it reads, where
+                                                              the layer knows them; `imprecise`: why nothing behind
+                                                              it may take it in;
                                                               `depthwise`: to be built as a depthwise 1×1
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
