@@ -54,7 +54,8 @@ class Verification:
 
     def to_json(self):
         return {"tolerance": self.tolerance, "compared": len(self.compared), "worst": asdict(self.worst),
-                "rounding": self.rounding, "rounding_of_original": self.rounding_of_original, "approximate": [asdict(each) for each in self.approximate]}
+                "rounding": self.rounding, "rounding_of_original": self.rounding_of_original,
+                "approximate": [asdict(each) for each in self.approximate]}
 
     def __str__(self):
         count = len(self.compared)

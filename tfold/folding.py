@@ -13,6 +13,7 @@ from tfold.checks import check_threshold
 from tfold.errors import BadInputError
 from tfold.graph.build import build_with_tensors, names_in
 from tfold.graph.capture import capture
+from tfold.graph.constraints import dropped_constraints
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
 from tfold.passes.figures import nonlinear_depth as _nonlinear_depth
@@ -96,6 +97,7 @@ def fold_plan(model, threshold=0.9, policy="latency", border="exact", preprocess
     report.after = figures(graph)
     report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, names_in(graph))
+    report.constraints = dropped_constraints(original, graph, report.homes)
     report.ranges = merged_ranges(original, graph)
     return report
 
@@ -159,6 +161,7 @@ def _fold(model, rewriting, options, check, sample):
     report.after = figures(graph)
     report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, built.layer_names)
+    report.constraints = dropped_constraints(original, graph, report.homes)
     report.ranges = merged_ranges(original, graph)
     if check:
         report.verification = _verify(model, settled, original, graph, built, sample)

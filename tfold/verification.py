@@ -263,7 +263,7 @@ def _in_form(form, value):
 def _state_kept(model):
     """Undo what running a network does to it: a batch norm called with training=True, a stateful RNN."""
     # What a stateful RNN remembers is not among the model's variables.
-    states = [state for part in walls.parts(model) for state in getattr(part, "states", None) or ()]
+    states = [state for part in walls.held(model) for state in getattr(part, "states", None) or ()]
     changing = [*model.non_trainable_variables, *filter(lambda state: hasattr(state, "assign"), states)]
     before = [(variable, np.array(to_numpy(variable))) for variable in changing]
     try:

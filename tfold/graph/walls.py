@@ -7,6 +7,8 @@ import keras
 
 from tfold.graph.family import family_of, is_layer
 
+NAMED = 3
+
 
 def parts(layer):
     """A layer and all layers inside it: of a nested model, in a wrapper, as an activation."""
@@ -15,6 +17,11 @@ def parts(layer):
     yield layer
     for inner in (*getattr(layer, "layers", ()), getattr(layer, "layer", None), getattr(layer, "activation", None)):
         yield from parts(inner)
+
+
+def held(layer):
+    """A layer and every layer that it holds: in attributes, lists and dicts too, however deep."""
+    return list({id(each): each for each in layer._flatten_layers()}.values()) if is_layer(layer) else []
 
 
 def is_alpha(layer):
@@ -47,9 +54,9 @@ def carries_linear_map(layer):
 
 def contents(layer):
     """What the report tells of a wall: attributes of its `opaque` node."""
-    norms = list(filter(_is_batch_norm, parts(layer)))
+    norms = list(filter(_is_batch_norm, held(layer)))
     is_linear = carries_linear_map(layer)
-    why = _why(layer) if norms else _why_unread(layer) if is_linear else ""
+    why = _why(layer, norms) if norms else _why_unread(layer) if is_linear else ""
     homogeneous = family_of(layer).made(layer) and type(layer).__name__ == "PReLU" if is_layer(layer) else False
     return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous}
 
@@ -69,9 +76,11 @@ def _is_batch_norm(layer):
     return isinstance(layer, family_of(layer).batch_norms)
 
 
-def _why(layer):
+def _why(layer, norms):
     if not _is_batch_norm(layer):
-        return f"it stands inside {layer.name}, a {type(layer).__name__} that is kept as it is"
+        names = ", ".join(norm.name for norm in norms[:NAMED]) + (", …" if len(norms) > NAMED else "")
+        stands = f"it ({names}) stands" if len(norms) == 1 else f"its {len(norms)} ({names}) stand"
+        return f"{stands} inside {layer.name}, a {type(layer).__name__} that is kept as it is"
     rank = layer.input_spec.ndim if layer.input_spec is not None else None
     if rank and layer.axis not in (-1, rank - 1, [rank - 1]):
         return f"it normalises axis {layer.axis}, not the last"

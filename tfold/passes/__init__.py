@@ -61,15 +61,20 @@ def until_settled(*passes):
     return rounds
 
 
-# What costs digits is marked before anything takes it in. Padding before the batch norms: a shift must see the zeros that it would meet; in front of them, one number as padding
-# costs less than a border map. Batch norms before merging: they stand between the layers that merge. And again:
-# x + conv(x) is one layer after merging, which can take a batch norm.
+# What costs digits is marked before anything takes it in. Padding before the batch norms: a shift must see the zeros
+# that it would meet; in front of them, one number as padding costs less than a border map. Batch norms before merging:
+# they stand between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch
+# norm.
 LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
-BATCH_NORM_PASSES = (split_weights, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
-MERGE_PASSES = (until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
+BATCH_NORM_PASSES = (
+    split_weights, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
+MERGE_PASSES = (
+    until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear), drop_zero_biases,
+    explain_padding)
 ALL_PASSES = (
     keep_preprocessing, split_weights,
-    until_settled(absorb_padding, mark_imprecise, absorb, dead_channels, pad_value, fold_batch_norm, pool_first, merge_linear),
+    until_settled(absorb_padding, mark_imprecise, absorb, dead_channels, pad_value, fold_batch_norm, pool_first,
+                  merge_linear),
     *LAST_PASSES)
 
 

@@ -23,7 +23,9 @@ def pad_value(graph, report, options):
             continue
         conv = consumers[node.ref][0]
         value = _number_that_becomes_zero(node.attrs["affine"])
-        if value is None or conv is None or "imprecise" in node.attrs or not _takes(conv, node) or not _pays(graph, node, conv, options.cost):
+        if value is None or conv is None or "imprecise" in node.attrs or not _takes(conv, node):
+            continue
+        if not _pays(graph, node, conv, options.cost):
             continue
         _move(graph, node, conv, value)
         report.did(RULE, [node.label, conv.label], f"folded into {conv.label}, whose padding is now {value:g}")
