@@ -11,6 +11,7 @@ from tfold.algebra.linear_map import same_padding
 from tfold.graph import shapes
 from tfold.graph.ir import Node
 from tfold.passes import cost
+from tfold.passes.free import is_free
 
 RULE = "pad_value"
 
@@ -25,7 +26,7 @@ def pad_value(graph, report, options):
         value = _number_that_becomes_zero(node.attrs["affine"])
         if value is None or conv is None or "imprecise" in node.attrs or not _takes(conv, node):
             continue
-        if not _pays(graph, node, conv, options.cost):
+        if is_free(graph, consumers, node) or not _pays(graph, node, conv, options.cost):
             continue
         _move(graph, node, conv, value)
         report.did(RULE, [node.label, conv.label], f"folded into {conv.label}, whose padding is now {value:g}")
