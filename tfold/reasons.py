@@ -20,6 +20,7 @@ NEGATIVE_SCALE = "negative scale"
 NOT_INVERTIBLE = "not invertible"
 IMPRECISE = "imprecise"
 PREPROCESSING = "preprocessing"
+PART_OF_ACTIVATION = "part of an activation"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -41,6 +42,7 @@ MEANING = {
     NOT_INVERTIBLE: "its scale is zero in some channel, and what it reads is needed elsewhere",
     IMPRECISE: "float32 would lose digits: a large number would be added and taken off again",
     PREPROCESSING: "it was to be kept: a network is trained badly without the scaling of its input",
+    PART_OF_ACTIVATION: "it is a part of an activation function, for which runtimes have one operation",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

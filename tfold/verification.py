@@ -36,6 +36,7 @@ TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "bfloat16": 1e-1, "float16": 1e-2
 LARGEST_LOSS = {"float64": 1e-3, "float32": 1e-3, "bfloat16": 0.5, "float16": 0.3}
 # Where a network does not run in float64 at all: two orders above the rounding of a layer in float32.
 WITHOUT_FLOAT64 = 1e-4
+AS_ROUNDED = 100
 
 
 def verify(model, settled, original, folded, built, sample=None):
@@ -84,7 +85,8 @@ def _verified(both):
         both.check_comparable()
     decided = both.in_float64() or replace(both.layer_by_layer(), tolerance=max(WITHOUT_FLOAT64, both.tolerance))
     _check(decided.parting, f"(tolerance {decided.tolerance:.0e})")
-    _check(both.wiring().parting, f"(tolerance {both.tolerance:.0e})")
+    wiring = both.wiring(decided.rounding_of_original or 0.0)
+    _check(wiring.parting, f"(tolerance {wiring.tolerance:.0e})")
     alone = replace(both.layer_by_layer(), tolerance=both.largest_loss)
     _check(alone.parting, f"in its own type of number either (at most {alone.tolerance:.0e}, the two agree in float64)")
     rounding = both.end_to_end().worst.relative if is_approximate else found.worst.relative
@@ -156,8 +158,12 @@ class Networks:
         except Exception:  # a layer that works in its own precision only
             return None
 
-    def wiring(self):
-        """Whether both models return what their layers make, called one by one: to the last bit, as a rule."""
+    def wiring(self, rounding):
+        """Whether both models return what their layers make, called one by one.
+
+        They do to the last bit, as a rule; where a processor sums up in another order each time, to some times what
+        rounding makes of the outputs.
+        """
         calls = built_calls(self.folded, self.built)
         with _state_kept(self.built.model):
             made = execute(calls, self.inputs, family=self.family)
@@ -167,7 +173,7 @@ class Networks:
         names = output_names(self.model)
         return Verification(tuple(
             difference(*each) for before, after in pairs for each in zip(names, before, after, strict=True)),
-            self.tolerance)
+            max(self.tolerance, AS_ROUNDED * rounding))
 
     def check_comparable(self):
         """Raise `BadInputError` if the original itself gives no numbers, or a layer other numbers each time it is run.

@@ -156,7 +156,7 @@ def test_the_bound_is_a_number_of_spreads():
             y = layers.Dense(2, dtype=dtype, kernel_initializer="ones")(layers.Normalization(**given)(inputs))
             graph = capture(keras.Model(inputs, y))
             mark_imprecise(graph, None, None)
-            assert any("imprecise" in node.attrs for node in graph) == stays
+            assert any("stays" in node.attrs for node in graph) == stays
 
 
 def test_inputs_as_the_first_layers_were_adapted():

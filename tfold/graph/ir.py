@@ -10,8 +10,8 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     affine        affine: Affine, kind                        s·x + t per channel: "batch_norm", "arithmetic" (2·x, …);
                                                               `offset`: β ÷ γ of a batch norm, as far as it is known;
                                                               `statistics`: mean and deviation of what it reads, where
-                                                              the layer knows them; `imprecise`: why nothing behind
-                                                              it may take it in;
+                                                              the layer knows them; `stays`: reason and words, where
+                                                              it is not to be folded;
                                                               `depthwise`: to be built as a depthwise 1×1
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)

@@ -18,6 +18,7 @@ from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.dead_channels import dead_channels
 from tfold.passes.fold_batch_norm import fold_batch_norm
+from tfold.passes.keep_activations import keep_activations
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 from tfold.passes.pad_value import pad_value
 from tfold.passes.pool_first import pool_first
@@ -67,12 +68,12 @@ def until_settled(*passes):
 # norm.
 LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
 BATCH_NORM_PASSES = (
-    split_weights, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
+    split_weights, keep_activations, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
 MERGE_PASSES = (
-    until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear), drop_zero_biases,
+    keep_activations, until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear), drop_zero_biases,
     explain_padding)
 ALL_PASSES = (
-    keep_preprocessing, split_weights,
+    keep_preprocessing, split_weights, keep_activations,
     until_settled(absorb_padding, mark_imprecise, absorb, dead_channels, pad_value, fold_batch_norm, pool_first,
                   merge_linear),
     *LAST_PASSES)

@@ -36,7 +36,7 @@ def _into_producer(graph, norm, consumers, report):
     else:
         named = producer if producer.attrs["kind"] == "batch_norm" else norm  # a batch norm remains one
         attrs = chained(producer, norm) | {"kind": named.attrs["kind"]}
-        if "imprecise" in producer.attrs or not is_precise(attrs, norm.dtype):
+        if "stays" in producer.attrs or "stays" in norm.attrs or not is_precise(attrs, norm.dtype):
             return False
     report.did(RULE[norm.attrs["kind"]], [producer.label, norm.label], f"folded into {producer.label}")
     # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
@@ -51,7 +51,7 @@ def _into_producer(graph, norm, consumers, report):
 
 def _into_readers(graph, norm, consumers, report):
     affine, readers = norm.attrs["affine"], consumers[norm.ref]
-    if not all(_takes(reader, norm, affine) for reader in readers) or "imprecise" in norm.attrs:
+    if not all(_takes(reader, norm, affine) for reader in readers) or "stays" in norm.attrs:
         return False
     for reader in readers:
         reader.attrs["map"] = reader.map.fed_by(affine)

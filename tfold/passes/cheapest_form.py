@@ -19,7 +19,7 @@ def cheapest_form(graph, report, options):
         if node.op != "affine" or node.attrs["kind"] != "batch_norm" or "depthwise" in node.attrs:
             continue
         affine, shape = node.attrs["affine"], node.shape
-        if node.shared or not affine.is_finite or affine.scale.size == 1 or "imprecise" in node.attrs:
+        if node.shared or not affine.is_finite or affine.scale.size == 1 or "stays" in node.attrs:
             continue
         if shape is None or len(shape) != 4 or None in shape[1:]:
             continue

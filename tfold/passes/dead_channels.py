@@ -19,7 +19,7 @@ def dead_channels(graph, report, options):
     """Silence every such channel that can be."""
     for norm in graph:
         if norm.op != "affine" or not norm.attrs["affine"].is_finite or norm.shared or (
-                "imprecise" in norm.attrs):
+                "stays" in norm.attrs):
             continue
         dead = norm.attrs["affine"].scale == 0
         consumers = graph.consumers()

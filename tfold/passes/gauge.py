@@ -128,8 +128,8 @@ class Gauge:
         if not affine.is_finite:
             self.walls[node.name] = Demand(reasons.NOT_FINITE, "its variance is not positive")
             return False
-        if "imprecise" in node.attrs:
-            self.walls[node.name] = Demand(reasons.IMPRECISE, node.attrs["imprecise"])
+        if "stays" in node.attrs:
+            self.walls[node.name] = Demand(*node.attrs["stays"])
             return False
         self._fresh(node.ref, node.shape[-1])
         if id(node.layer) in self.tied:

@@ -24,7 +24,7 @@ def pad_value(graph, report, options):
             continue
         conv = consumers[node.ref][0]
         value = _number_that_becomes_zero(node.attrs["affine"])
-        if value is None or conv is None or "imprecise" in node.attrs or not _takes(conv, node):
+        if value is None or conv is None or "stays" in node.attrs or not _takes(conv, node):
             continue
         if is_free(graph, consumers, node) or not _pays(graph, node, conv, options.cost):
             continue

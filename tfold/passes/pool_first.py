@@ -34,7 +34,7 @@ def pool_first(graph, report, options):
 
 def _is_pointwise(node):
     if node.op == "affine":
-        return node.attrs["affine"].is_finite and "imprecise" not in node.attrs
+        return node.attrs["affine"].is_finite and "stays" not in node.attrs
     return node.op == "linear" and not node.shared and node.map.groups == 1 and node.map.is_pointwise and (
         not node.map.has_bias_map)
 

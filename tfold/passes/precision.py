@@ -15,6 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfold.reasons import IMPRECISE
+
 # A tensor that is shifted by r of its own spreads is known to r·ε of a spread: at most what verification tolerates.
 LARGEST_SHIFT = {"float64": 4e10, "float32": 80, "float16": 10, "bfloat16": 12}
 # A sum in front of a batch norm is rounded to ε of its own size, whether the batch norm is folded into it or not.
@@ -23,10 +25,10 @@ LARGEST_SCALE = 1e4
 
 
 def mark_imprecise(graph, report, options):
-    """Mark the affine nodes that no layer behind them may take in: `attrs["imprecise"]` says why, in words."""
+    """Mark the affine nodes that no layer behind them may take in: `attrs["stays"]`."""
     consumers = graph.consumers()
     for node in graph:
-        if not _is_finite_affine(node) or "imprecise" in node.attrs:
+        if not _is_finite_affine(node) or "stays" in node.attrs:
             continue
         why = _why(node)
         for reader in consumers[node.ref]:
@@ -37,9 +39,9 @@ def mark_imprecise(graph, report, options):
             elif _is_finite_affine(reader) and not _why(reader):
                 why = _why(replace(node, attrs=chained(node, reader)))
                 if why:
-                    reader.attrs["imprecise"] = why
+                    reader.attrs["stays"] = IMPRECISE, why
         if why:
-            node.attrs["imprecise"] = why
+            node.attrs["stays"] = IMPRECISE, why
 
 
 def fits_before(linear, norm):
@@ -49,7 +51,9 @@ def fits_before(linear, norm):
         linear: the `LinearMap` with the batch norm in it.
         norm: the affine node.
     """
-    return "imprecise" not in norm.attrs or not _why(norm, bias=linear.bias_or_zeros())
+    if "stays" not in norm.attrs:
+        return True
+    return norm.attrs["stays"][0] == IMPRECISE and not _why(norm, bias=linear.bias_or_zeros())
 
 
 def chained(first, second):
