@@ -3,7 +3,8 @@
     x ─┬─▶ + 3 ─▶ ReLU6 ─▶ · 1/6 ─▶ × ─▶        HARD_SWISH       with the + 3 in the layer before: MUL, ADD, MUL
        └────────────────────────────┘
 
-Of this form, x·g(x), are hard swish and GELU where they are written out, as in the MobileNetV3 of Keras 2.
+Of this form, x·g(x) with a ReLU6 or an error function in g, are hard swish and GELU where they are written out, as in
+the MobileNetV3 of Keras 2.
 """
 from tfold.reasons import PART_OF_ACTIVATION
 
@@ -20,9 +21,10 @@ def keep_activations(graph, report, options):
         common = next((ref for ref in paths[0] if ref in paths[1]), None)
         if common is None:
             continue
-        inside = [graph[ref] for path in paths for ref in path[: path.index(common)]]
-        if not any(each.op != "affine" for each in inside):
-            continue  # a square
+        first, second = ([graph[ref] for ref in path[: path.index(common)]] for path in paths)
+        inside = first + second
+        if all(map(_is_arithmetic, first)) == all(map(_is_arithmetic, second)) or not any(map(_bends, inside)):
+            continue
         readers = consumers[node.ref]
         if len(readers) == 1 and readers[0] is not None and _is_arithmetic(readers[0]) and not (
                 readers[0].attrs["affine"].shift.any()):
@@ -30,6 +32,10 @@ def keep_activations(graph, report, options):
         for each in inside:
             if _is_arithmetic(each):
                 each.attrs["stays"] = PART_OF_ACTIVATION, WHY.format(node.label)
+
+
+def _bends(node):
+    return node.op == "opaque" or (node.op == "activation" and node.attrs["params"].get("max_value") == 6)
 
 
 def _path(graph, ref):
