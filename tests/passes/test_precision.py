@@ -189,3 +189,18 @@ def test_a_fold_that_is_wrong_on_such_inputs_alone_is_found(randomize, monkeypat
     monkeypatch.setattr(passes, "ALL_PASSES", (wrong,))
     with pytest.raises(tfold.ParityError, match="Received: bn"):
         tfold.fold(model)
+
+
+@pytest.mark.parametrize("kind", ["normalization", "batch norm"])
+def test_it_exports_in_floats_and_in_integers(kind, randomize, tmp_path):
+    x = screenshots(count=32)
+    inputs = keras.Input(SHAPE)
+    y = (normalization(x) if kind == "normalization" else narrow_norm(x))(inputs)
+    y = layers.BatchNormalization(name="bn")(layers.Conv2D(8, 3)(y))
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.ReLU()(y))))
+    model.get_layer("bn").set_weights([np.full(8, value) for value in (0.7, 0.1, 0.2, 1.5)])
+    folded = tfold.fold(model).model
+    files = [tmp_path / name for name in ("float.tflite", "int8.tflite")]
+    if kind == "normalization":  # a batch norm computes s·x + t in Keras itself, and s·x is 3e8 here
+        assert tfold.export(folded, files[0], sample=x[:4]).parity < 1e-5
+    assert tfold.export(folded, files[1], "int8", x).parity < 0.05

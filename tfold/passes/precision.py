@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfold.algebra.affine import Affine
 from tfold.reasons import IMPRECISE
 
 # A tensor that is shifted by r of its own spreads is known to r·ε of a spread: at most what verification tolerates.
@@ -22,6 +23,7 @@ LARGEST_SHIFT = {"float64": 4e10, "float32": 80, "float16": 10, "bfloat16": 12}
 # A sum in front of a batch norm is rounded to ε of its own size, whether the batch norm is folded into it or not.
 WHERE_SUMMED = 12
 LARGEST_SCALE = 1e4
+CONSTANT = 1e-6
 
 
 def mark_imprecise(graph, report, options):
@@ -54,6 +56,27 @@ def fits_before(linear, norm):
     if "stays" not in norm.attrs:
         return True
     return norm.attrs["stays"][0] == IMPRECISE and not _why(norm, bias=linear.bias_or_zeros())
+
+
+def tame_constant_channels(graph):
+    """Give channels that never varied the scale of the others, for formats of 8 or 16 bits; at their mean nothing changes.
+
+    A constant tensor of an int8 file has one step for all its numbers: beside a scale of 1e7 those of the other channels
+    are 0. What such a channel makes of anything but its mean is out of range there in any case.
+    """
+    mark_imprecise(graph, None, None)
+    for node in graph:
+        if node.op != "affine" or node.attrs.get("stays", ("",))[0] != IMPRECISE or "statistics" not in node.attrs:
+            continue
+        affine, (mean, deviation) = node.attrs["affine"], node.attrs["statistics"]
+        spread = np.abs(affine.scale) * deviation
+        varies = spread > CONSTANT * spread.max()
+        if varies.all() or not varies.any():
+            continue
+        usual = np.median(np.abs(affine.scale[varies]))
+        scale = np.where(varies | (np.abs(affine.scale) < usual), affine.scale, np.sign(affine.scale) * usual)
+        node.attrs["affine"] = Affine(scale, affine(mean) - scale * mean)
+        node.intact = False
 
 
 def chained(first, second):
