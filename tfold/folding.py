@@ -47,8 +47,10 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
         border: "exact", or "approximate": also merge a convolution with the zero-padded one behind it, although the
             pixels near the border then differ. The report names each such merge, and how large the difference is;
             fine-tune afterwards. `prefold(padding="forward")` avoids it.
-        verify: run both networks on random input and compare them, border pixels too. With α strictly between 0 and 1
-            the function changes when the α are settled; the comparison is then with the settled network.
+        verify: run both networks on random input, and on what their first layers were adapted to, and compare them,
+            border pixels too; whether the fold is right is decided in float64, on any processor alike. With α strictly
+            between 0 and 1 the function changes when the α are settled; the comparison is then with the settled
+            network.
         sample: input for that comparison, where random numbers will not do.
         preprocessing: "fold" what scales the input (Rescaling, Normalization, x / 255, a batch norm that comes first)
             into the layers behind it; or "keep" it, where the network is to be trained further: a first layer that

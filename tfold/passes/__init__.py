@@ -68,10 +68,11 @@ def until_settled(*passes):
 # norm.
 LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
 BATCH_NORM_PASSES = (
-    split_weights, keep_activations, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
+    split_weights, keep_activations, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm,
+    *LAST_PASSES)
 MERGE_PASSES = (
-    keep_activations, until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear), drop_zero_biases,
-    explain_padding)
+    keep_activations, until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear),
+    drop_zero_biases, explain_padding)
 ALL_PASSES = (
     keep_preprocessing, split_weights, keep_activations,
     until_settled(absorb_padding, mark_imprecise, absorb, dead_channels, pad_value, fold_batch_norm, pool_first,

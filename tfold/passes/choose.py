@@ -190,7 +190,8 @@ class _Chooser:
     def _saved(self, choice, names):
         """What nodes cost: a batch norm as it was, other arithmetic as what would stay of it."""
         return sum(self._cost([name]) * (
-            0 if name in self.free else 1 if name in choice.unscaled | choice.unshifted and self.graph[name].attrs["kind"] == "arithmetic"
+            0 if name in self.free
+            else 1 if name in choice.unscaled | choice.unshifted and self.graph[name].attrs["kind"] == "arithmetic"
             else self.ops[name]) for name in names)
 
     def _cost(self, names):

@@ -2,9 +2,9 @@
 
     own conv ─▶ bn        CONV_2D                   own conv ─▶ depthwise 1×1        CONV_2D, DEPTHWISE_CONV_2D
 
-It folds a multiplication and an addition with constants into a convolution or dense layer that nothing else reads. tfold
-does the same, but where it does not read the layer in front, or where that is called more than once. Such a batch norm
-stays what it is, and nothing is added in order to be rid of it.
+It folds a multiplication and an addition with constants into a convolution or dense layer that nothing else reads.
+tfold does the same, but where it does not read the layer in front, or where that is called more than once. Such a batch
+norm stays what it is, and nothing is added in order to be rid of it.
 """
 from tfold.graph.family import family_of, is_operation
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfold.passes import cost
-from tfold.passes.free import is_free
 from tfold.passes.figures import is_linear_layer
+from tfold.passes.free import is_free
 from tfold.passes.regions import chains_of
 from tfold.passes.sizes import likely_shapes
 from tfold.passes.symbolic import OUTLINES, carry, follow

@@ -129,7 +129,8 @@ class Report:
                 f'not for further training: the first layers hold the numbers of {", ".join(self.scaling)} and would '
                 'take far too long steps; fold with preprocessing "keep" for that')
         if self.constraints:
-            lines.append(f"constraints dropped, further training would undo the fold with them ({len(self.constraints)})")
+            count = len(self.constraints)
+            lines.append(f"constraints dropped, further training would undo the fold with them ({count})")
             lines += [f"  {each}" for each in self.constraints]
         if self.verification:
             lines.append(str(self.verification))
