@@ -32,6 +32,7 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     opaque        is_linear, batch_norms, why, homogeneous    any other layer or operation, kept as it is: a wall;
                                                               homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is;
                                                               `adds`, where it is there: a border map that it adds;
+                                                              `ends_linear`: a converter may fold what follows into it;
                                                               `reason`: why it stays, though the IR could compute it
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`

@@ -5,8 +5,9 @@ layer with settings or arguments that the IR has no op for.
 """
 import keras
 
-from tfold.graph.family import family_of, is_layer
+from tfold.graph.family import family_of, is_layer, is_operation
 
+PRODUCTS = "conv", "matmul", "einsum", "dot"  # in the names of operations
 NAMED = 3
 
 
@@ -58,7 +59,16 @@ def contents(layer):
     is_linear = carries_linear_map(layer)
     why = _why(layer, norms) if norms else _why_unread(layer) if is_linear else ""
     homogeneous = family_of(layer).made(layer) and type(layer).__name__ == "PReLU" if is_layer(layer) else False
-    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous}
+    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous,
+            "ends_linear": is_linear or _may_end_in_a_product(layer)}
+
+
+def _may_end_in_a_product(layer):
+    """What comes with Keras and has no matrix of weights does not; of layers of the user's own nobody knows."""
+    if is_operation(layer):
+        name = f"{type(layer).__name__} {getattr(layer, 'name', '')}".lower()
+        return any(product in name for product in PRODUCTS)
+    return not family_of(layer).made(layer)
 
 
 def _why_unread(layer):

@@ -61,7 +61,8 @@ def fits_before(linear, norm):
 def tame_constant_channels(graph):
     """Give channels that never varied the scale of the others, for files of integers; at their mean nothing changes.
 
-    A constant tensor of such a file has one step for all its numbers: beside a scale of 1e7 those of the others are 0. What such a channel makes of anything but its mean is out of range there in any case.
+    A constant tensor of such a file has one step for all its numbers: beside a scale of 1e7 those of the others are 0.
+    What such a channel makes of anything but its mean is out of range there in any case.
     """
     mark_imprecise(graph, None, None)
     for node in graph:
