@@ -7,9 +7,10 @@ import pytest
 from keras import layers
 
 import tfold
-from tfold import folding, passes
+from tfold import folding, passes, verification
 from tfold.comparison import difference
 from tfold.graph.build import build_with_tensors
+from tfold.graph.family import KERAS
 from tfold.passes.report import Report
 from tfold.sampling import random_input
 from tfold.verification import Networks
@@ -196,6 +197,105 @@ def test_rounding_that_adds_up_is_told_from_a_wrong_layer(monkeypatch, randomize
 
     sabotage(monkeypatch, spoil)
     with pytest.raises(tfold.ParityError):
+        tfold.fold(model)
+
+
+@keras.saving.register_keras_serializable("tfold_tests")
+class Float32Only(layers.Layer):
+    """As a layer of somebody's own may be."""
+
+    def call(self, x):
+        if keras.backend.standardize_dtype(x.dtype) != "float32":
+            raise TypeError("float32 alone")
+        return keras.ops.sin(keras.ops.convert_to_tensor(np.float32(3.0)) * x)
+
+
+@keras.saving.register_keras_serializable("tfold_tests")
+def float32_only(x):
+    assert keras.backend.standardize_dtype(x.dtype) == "float32"
+    return keras.ops.sin(3 * x)
+
+
+DEEP = 12
+SINES = {
+    "operations": lambda y: keras.ops.sin(3 * y),
+    "a layer that takes float32 alone": lambda y: Float32Only()(y),
+    "a function that takes float32 alone": lambda y: layers.Activation(float32_only)(y),
+}
+
+
+def amplifying(sine, images):
+    """So deep, and such, that float32 keeps two digits; pixel by pixel, where images."""
+    keras.utils.set_random_seed(1)
+    x = y = keras.Input((5, 5, 12) if images else (24,))
+    for i in range(DEEP):
+        if images:
+            y = layers.Conv2D(12, 3, padding="same", name=f"dense_{i}", kernel_initializer="he_normal")(y)
+        else:
+            y = layers.Dense(24, name=f"dense_{i}", kernel_initializer="orthogonal")(y)
+        y = SINES[sine](layers.BatchNormalization(name=f"norm_{i}")(y))
+    return keras.Model(x, y)
+
+
+def a_bias(map):
+    bias = np.array(map.bias)
+    bias[3] += 1e-3
+    return replace(map, bias=bias)
+
+
+def two_channels_in_each_others_place(map):
+    order = [1, 0, *range(2, map.outputs)]
+    return replace(map, kernel=map.kernel[..., order], bias=map.bias[order])
+
+
+def a_border_pixel(map):
+    bias = np.broadcast_to(map.bias, (5, 5, map.outputs)).copy()
+    bias[0, 2, 1] += 1e-3
+    return replace(map, bias=bias)
+
+
+@pytest.mark.parametrize("sine, images, spoil", [
+    ("operations", False, two_channels_in_each_others_place), ("operations", True, a_border_pixel),
+    ("a layer that takes float32 alone", False, a_bias), ("a function that takes float32 alone", False, a_bias)])
+def test_rounding_far_behind_is_no_error_and_an_error_there_is_one(sine, images, spoil, monkeypatch, randomize):
+    """Float32 drives the two networks apart by a thousandth, however right the fold: nothing hangs on how it rounds."""
+    model = randomize(amplifying(sine, images))
+    found = tfold.fold(model).report.verification
+    assert found.rounding > 1e-4 and found.worst.relative < 1e-12 and "compared in float64" in str(found)
+    assert 0.01 < found.rounding / found.rounding_of_original < 100
+    assert found.to_json()["rounding_of_original"] == found.rounding_of_original
+
+    def spoiled(node):
+        if node.op == "linear" and node.label == f"dense_{DEEP - 1}":
+            node.attrs["map"] = spoil(node.map)
+
+    sabotage(monkeypatch, spoiled)
+    with pytest.raises(tfold.ParityError, match="computes .tolerance 1e-05.* relative difference"):
+        tfold.fold(model)
+
+
+def test_a_processor_that_rounds_ten_times_as_coarsely_decides_alike(monkeypatch, randomize):
+    """Other kernels, other orders of summation: here as noise of 1e-6 in whatever a layer computes in float32."""
+    rng, execute = np.random.default_rng(0), verification.execute
+
+    def coarse(calls, values, again=(), family=KERAS):
+        def noisy(function):
+            def run(tensors):
+                made = family.flatten(function(tensors))
+                return [each * (1 + 1e-6 * rng.normal(size=each.shape).astype("float32"))
+                        if keras.backend.standardize_dtype(each.dtype) == "float32" else each for each in made]
+            return run
+
+        return execute([(reads, makes, noisy(function)) for reads, makes, function in calls], values, again, family)
+
+    monkeypatch.setattr(verification, "execute", coarse)
+    model = randomize(network())
+    found = tfold.fold(model).report.verification
+    assert found.worst.relative < 1e-12 or found.rounding is None
+    deep = tfold.fold(randomize(amplifying("operations", False))).report.verification
+    assert deep.worst.relative < 1e-12
+    sabotage(monkeypatch, one_weight)
+    with pytest.raises(tfold.ParityError, match="norm_2"):
         tfold.fold(model)
 
 

@@ -31,6 +31,7 @@ class Verification:
         tolerance: what was allowed.
         rounding: None, or, where layers were compared by themselves or in float64, how far the networks lie apart in
             their own precision: that is rounding alone.
+        rounding_of_original: how far the outputs of the original network then lie from what it computes in float64.
         how: in words, where it was not simply running both.
         approximate: `Difference`s of the layers that were merged across padding: border and interior.
     """
@@ -40,6 +41,7 @@ class Verification:
     rounding: float | None = None
     how: str = ""
     approximate: tuple = ()
+    rounding_of_original: float | None = None
 
     @property
     def worst(self):
@@ -52,7 +54,8 @@ class Verification:
 
     def to_json(self):
         return {"tolerance": self.tolerance, "compared": len(self.compared), "worst": asdict(self.worst),
-                "rounding": self.rounding, "approximate": [asdict(each) for each in self.approximate]}
+                "rounding": self.rounding, "rounding_of_original": self.rounding_of_original,
+                "approximate": [asdict(each) for each in self.approximate]}
 
     def __str__(self):
         count = len(self.compared)

@@ -13,6 +13,7 @@ from tfold.checks import check_threshold
 from tfold.errors import BadInputError
 from tfold.graph.build import build_with_tensors, names_in
 from tfold.graph.capture import capture
+from tfold.graph.constraints import dropped_constraints
 from tfold.passes.cost import policy_named
 from tfold.passes.figures import figures
 from tfold.passes.figures import nonlinear_depth as _nonlinear_depth
@@ -46,8 +47,10 @@ def fold(model, threshold=0.9, policy="latency", border="exact", verify=True, sa
         border: "exact", or "approximate": also merge a convolution with the zero-padded one behind it, although the
             pixels near the border then differ. The report names each such merge, and how large the difference is;
             fine-tune afterwards. `prefold(padding="forward")` avoids it.
-        verify: run both networks on random input and compare them, border pixels too. With α strictly between 0 and 1
-            the function changes when the α are settled; the comparison is then with the settled network.
+        verify: run both networks on random input, and on what their first layers were adapted to, and compare them,
+            border pixels too; whether the fold is right is decided in float64, on any processor alike. With α strictly
+            between 0 and 1 the function changes when the α are settled; the comparison is then with the settled
+            network.
         sample: input for that comparison, where random numbers will not do.
         preprocessing: "fold" what scales the input (Rescaling, Normalization, x / 255, a batch norm that comes first)
             into the layers behind it; or "keep" it, where the network is to be trained further: a first layer that
@@ -96,6 +99,7 @@ def fold_plan(model, threshold=0.9, policy="latency", border="exact", preprocess
     report.after = figures(graph)
     report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, names_in(graph))
+    report.constraints = dropped_constraints(original, graph, report.homes)
     report.ranges = merged_ranges(original, graph)
     return report
 
@@ -159,6 +163,7 @@ def _fold(model, rewriting, options, check, sample):
     report.after = figures(graph)
     report.scaling = folded_numbers(original, graph)
     report.homes = homes(graph, built.layer_names)
+    report.constraints = dropped_constraints(original, graph, report.homes)
     report.ranges = merged_ranges(original, graph)
     if check:
         report.verification = _verify(model, settled, original, graph, built, sample)

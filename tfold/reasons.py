@@ -20,6 +20,7 @@ NEGATIVE_SCALE = "negative scale"
 NOT_INVERTIBLE = "not invertible"
 IMPRECISE = "imprecise"
 PREPROCESSING = "preprocessing"
+PART_OF_ACTIVATION = "part of an activation"
 
 MEANING = {
     SHARED_WEIGHTS: "the layer is called more than once, and all calls must keep the same weights",
@@ -39,8 +40,9 @@ MEANING = {
     COMPETES: "a tensor is stored in one form, and another layer that goes needs another than this one",
     NEGATIVE_SCALE: "a negative scale does not pass a ReLU or a maximum",
     NOT_INVERTIBLE: "its scale is zero in some channel, and what it reads is needed elsewhere",
-    IMPRECISE: "float32 would lose digits: a tensor that others read too would be stored far from zero",
+    IMPRECISE: "float32 would lose digits: a large number would be added and taken off again",
     PREPROCESSING: "it was to be kept: a network is trained badly without the scaling of its input",
+    PART_OF_ACTIVATION: "it is a part of an activation function, for which runtimes have one operation",
     DIFFERENT_TYPES: "the layers compute in different number types, such as float16 and float32",
 }
 

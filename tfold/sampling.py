@@ -6,6 +6,7 @@ from tfold.errors import BadInputError
 from tfold.graph.family import family_of
 
 SIZE_WHERE_OPEN = 64
+FAR = 20  # deviations from the mean
 
 
 def random_input(model, seed=0, batch=1):
@@ -34,6 +35,43 @@ def random_input(model, seed=0, batch=1):
         return values.astype("float32" if dtype == "bfloat16" else dtype)
 
     return family_of(model).map_structure(one, model_input(model))
+
+
+def adapted_inputs(model, statistics, seed=0):
+    """Input as the first layers of a model were adapted to it, where random input is something else to them.
+
+    A channel that never varied, the alpha of opaque images or a constant column of a table, keeps its mean: behind
+    Normalization, which multiplies it by 1e7, random numbers in it would hide all others.
+
+    Args:
+        model: a Functional or Sequential model.
+        statistics: for each of its inputs `(mean, deviation)` of each channel, NaN where unknown; or None.
+
+    Returns:
+        A list of one such input, with the mean ± a few deviations in each channel; of none if random input is like it.
+    """
+    rng, left = np.random.default_rng(seed), list(statistics)
+    is_another = False
+
+    def one(values):
+        nonlocal is_another
+        known = left.pop(0)
+        if known is None:
+            return values
+        mean, deviation = known
+        flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.sqrt(np.mean(np.square((flat - mean) / deviation), axis=0))
+        if not (distance <= FAR)[~np.isnan(mean)].all():
+            is_another = True
+        adapted = np.where(np.isnan(mean), values, mean + deviation * rng.normal(size=values.shape).clip(-3, 3))
+        if values.dtype.kind in "iu":
+            limits = np.iinfo(values.dtype)
+            adapted = adapted.round().clip(limits.min, limits.max)
+        return adapted.astype(values.dtype)
+
+    made = family_of(model).map_structure(one, random_input(model, seed))
+    return [made] if is_another else []
 
 
 def model_input(model):

@@ -73,6 +73,18 @@ taught.compile(keras.optimizers.SGD(0.02), "sparse_categorical_crossentropy")
 moved = float(np.abs(folded.model.predict(images, verbose=0) - q).max())
 teacher_kept = all(map(np.array_equal, teacher_before, model.get_weights()))
 
+
+def rounding_network():
+    """Sines behind sines: float32 drives the network and its fold apart, however right the fold."""
+    x = y = keras.Input((16,))
+    for _ in range(9):
+        y = keras.layers.BatchNormalization()(keras.layers.Dense(16, kernel_initializer="orthogonal")(y))
+        y = keras.ops.sin(4 * y)
+    return keras.Model(x, y)
+
+
+verified = tfold.fold(rounding_network()).report.verification
+
 f_alpha.save("f_alpha.keras")
 loaded = keras.models.load_model("f_alpha.keras")
 print(
@@ -91,6 +103,7 @@ print(
             "distilled": [float(loss), float(expected)],
             "moved": moved,
             "teacher_kept": teacher_kept,
+            "float64": [verified.rounding, verified.worst.relative],
         }
     )
 )

@@ -1,4 +1,4 @@
-"""Whole networks of Keras 2: nested, shared, frozen, of several inputs and odd names, as several versions wrote them."""
+"""Whole networks of Keras 2: nested, shared, frozen, with odd names and several inputs, as several versions wrote."""
 import json
 import subprocess
 import sys

@@ -115,8 +115,9 @@ PRODUCTS = {
         ODD, lambda x: conv(3, 1)(gate(x, conv(4, 1), lambda y: L.ReLU(6.0)(y + 3.0) * (1 / 6))),
         "GlobalAveragePooling2D Conv2D ReLU Multiply Conv2D"),
     "hard swish by constants": (
-        ODD, lambda x: (lambda y: conv(3, 1)(y * (L.ReLU(6.0)(THREE(y)) * (1 / 6))))(conv(4)(x)),
-        "Conv2D Rescaling ReLU Multiply Conv2D", (reasons.ACTIVATION_BETWEEN, "three", "an addition")),
+        ODD, lambda x: (lambda y: conv(3, 1)(y * SIXTH(L.ReLU(6.0)(THREE(y)))))(conv(4)(x)),
+        "Conv2D Rescaling ReLU Rescaling Multiply Conv2D",  # one HARD_SWISH in TFLite
+        (reasons.PART_OF_ACTIVATION, "three"), (reasons.PART_OF_ACTIVATION, "sixth")),
     "gate that is an output": (
         ODD, lambda x: gate(x, conv(4, 1), lambda y: SIXTH(L.ReLU(6.0)(y + 3.0))),
         "GlobalAveragePooling2D Conv2D ReLU Rescaling Multiply",

@@ -12,7 +12,7 @@ from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.graph import activations, build_linear, build_plain, channels_first, translate_operation
 from tfold.graph.call import filled
 from tfold.graph.clone import FLOATS, clone_layer
-from tfold.graph.family import family_named, family_of, is_layer, is_operation
+from tfold.graph.family import family_named, family_of, is_float, is_layer, is_operation
 from tfold.graph.ir import Ref
 from tfold.graph.names import Names, planned_names
 from tfold.graph.per_step import PerStep
@@ -45,9 +45,15 @@ def build(graph, dtype=None, family=None):
     return build_with_tensors(graph, dtype, family).model
 
 
-def build_with_tensors(graph, dtype=None, family=None):
-    """As `build`, and what it was made of, as `Built`."""
-    builder = _Builder(graph, dtype, family_named(family or graph.family))
+def build_with_tensors(graph, dtype=None, family=None, but_walls=False):
+    """As `build`, and what it was made of, as `Built`.
+
+    Args:
+        graph, dtype, family: as of `build`.
+        but_walls: layers and functions that the IR does not know keep their own number type, whatever `dtype` says:
+            they may not work in another one. What they read and make is cast.
+    """
+    builder = _Builder(graph, dtype, family_named(family or graph.family), but_walls and dtype is not None)
     return Built(builder.model(), builder.tensors, builder.names.of_node, builder.functions)
 
 
@@ -76,10 +82,11 @@ class Built:
 
 
 class _Builder:
-    def __init__(self, graph, dtype, family):
+    def __init__(self, graph, dtype, family, but_walls=False):
         self.graph = graph
         self.dtype = dtype
         self.family = family
+        self.but_walls = but_walls
         self.tensors = {}
         self.functions = {}
         self.clones = {}
@@ -95,7 +102,7 @@ class _Builder:
             if node.name in fused_away:
                 continue  # made together with its linear layer
             inputs = [self.tensors[ref] for ref in node.inputs]
-            self.functions[node.name] = self._function_for(node, inputs)
+            self.functions[node.name] = self._function_of(node, inputs)
             made = self._called(node, inputs)
             name = self.fused.get(node.name, node.name)
             self.tensors.update({Ref(name, i): tensor for i, tensor in enumerate(made)})
@@ -107,8 +114,29 @@ class _Builder:
         return self.family.keras.Model(
             filled(input_structure, inputs), filled(output_structure, outputs), name=self.graph.name)
 
-    def _function_for(self, node, inputs):
+    def _function_of(self, node, inputs):
         """The function from the tensors that a node reads to those that it makes."""
+        if not (self.but_walls and (node.op == "opaque" or _is_custom(node))):
+            return self._function_for(node, inputs)
+        wanted, self.dtype = self.dtype, None
+        try:
+            function = self._function_for(node, inputs)
+        finally:
+            self.dtype = wanted
+        own = [self.graph[ref].dtype for ref in node.inputs]
+
+        def cast(tensors, dtypes):
+            return [tensor if not is_float(tensor) or dtype not in FLOATS else self.family.cast(tensor, dtype)
+                    for tensor, dtype in zip(tensors, dtypes, strict=True)]
+
+        def in_own_type(tensors):
+            made = self.family.flatten(function(cast(tensors, own)))
+            return cast(made, [wanted] * len(made))
+
+        return in_own_type
+
+    def _function_for(self, node, inputs):
+        """The function of a node, step by step where it computes so."""
         count = node.steps if node.op == "opaque" and node.intact else 0 if node.intact else per_step(node)
         after = self.graph[self.fused[node.name]] if node.name in self.fused else node
         if count:
@@ -144,6 +172,8 @@ class _Builder:
             readers = consumers[node.ref]
             after = readers[0] if len(readers) == 1 else None
             if after is None or after.op != "activation" or not after.attrs.get("fused"):
+                continue
+            if self.but_walls and _is_custom(after):
                 continue
             if node.shared and after.layer is not node.layer:
                 continue  # the layer's other calls may have no such activation behind them
@@ -250,3 +280,6 @@ class _Builder:
         return clone
 
 
+def _is_custom(node):
+    """Whether a node computes a function of the user's own."""
+    return node.op == "activation" and node.attrs["fn"] == "custom"

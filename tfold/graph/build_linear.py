@@ -10,11 +10,11 @@ import numpy as np
 from tfold.algebra.linear_map import LinearMap, same_padding
 from tfold.graph import operations
 from tfold.graph.clone import copy_weights, with_dtype
+from tfold.graph.constraints import settings_for
 from tfold.graph.family import KERAS, family_of, is_operation
 from tfold.graph.translate import settings_in
 
-KEPT = ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint", "depthwise_regularizer",
-        "depthwise_constraint", "trainable", "dtype")
+KEPT = "trainable", "dtype"
 
 
 class Weighted:
@@ -71,11 +71,12 @@ def layers_for(linear, x, size, name, node, activation=None, dtype=None, family=
     template = {} if is_operation(node.layer) else with_dtype(
         settings_in(family, node.layer, without=("activation",)), dtype)
     template.setdefault("dtype", dtype or node.dtype)  # where a sum or a slice became linear
-    settings = {key: value for key, value in template.items() if key in KEPT}
+    of_weights = settings_for(node, template)
+    settings = {key: value for key, value in template.items() if key in KEPT} | of_weights
     layer_name = name(node)
     bias, border_map = split_bias_map(linear.bias) if linear.has_bias_map else (linear.bias, None)
     if linear.transposed:
-        config = {**template, "name": layer_name, "use_bias": bias is not None, "activation": activation,
+        config = {**template, **of_weights, "name": layer_name, "use_bias": bias is not None, "activation": activation,
                   "filters": linear.outputs, "data_format": "channels_last"}
         kind = getattr(family.layers, type(node.layer).__name__)
         steps, layer, kernel = [], kind.from_config(config), np.swapaxes(linear.kernel, -1, -2)
@@ -121,8 +122,6 @@ def _layer(family, linear: LinearMap, padding, use_bias, activation, name, setti
     """The Keras layer, not yet built, and the kernel in its layout."""
     L, rank, kernel = family.layers, linear.rank, linear.kernel
     settings = {**settings, "use_bias": use_bias, "activation": activation, "name": name}
-    depthwise_regularizer = settings.pop("depthwise_regularizer", None)
-    depthwise_constraint = settings.pop("depthwise_constraint", None)
     if rank == 0:
         return L.Dense.from_config({"units": linear.outputs, **settings}), linear.regrouped(1).kernel
     settings |= {
@@ -134,9 +133,8 @@ def _layer(family, linear: LinearMap, padding, use_bias, activation, name, setti
     }
     square = len(set(linear.strides)) == 1 and len(set(linear.dilation)) == 1
     if linear.is_depthwise and rank <= 2 and square:
-        for key in ("kernel_regularizer", "kernel_constraint"):
-            settings.pop(key, None)
-        settings |= {"depthwise_regularizer": depthwise_regularizer, "depthwise_constraint": depthwise_constraint}
+        for kind in ("regularizer", "constraint"):
+            settings[f"depthwise_{kind}"] = settings.pop(f"kernel_{kind}", None)
         kind = (L.DepthwiseConv1D, L.DepthwiseConv2D)[rank - 1]
         multiplier = linear.outputs // linear.groups
         layer = kind.from_config({**settings, "depth_multiplier": multiplier})

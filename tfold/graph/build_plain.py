@@ -43,7 +43,8 @@ def _affine(node, inputs, size, settings, family):
         layer = family.layers.DepthwiseConv2D(1, data_format="channels_last", **settings)
         return Weighted(layer, lambda: [affine.scale.reshape(1, 1, -1, 1), affine.shift])
     # Frozen: it computes this map in training too. Its statistics are not those of what it reads now.
-    changes = {"axis": -1, "center": True, "scale": True, "trainable": False, "epsilon": FROZEN_EPSILON, **settings}
+    changes = {"axis": -1, "center": True, "scale": True, "trainable": False, "epsilon": FROZEN_EPSILON,
+               "gamma_constraint": None, "beta_constraint": None, **settings}
     if isinstance(node.layer, family_of(node.layer).layers.BatchNormalization):
         layer = layer_in(family, node.layer, **changes)
     else:

@@ -6,6 +6,7 @@ What both call by the same name is used alike; what differs has its name here. t
 passes a model of it or asks for one, and never before: most people have none.
 """
 import sys
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -83,6 +84,25 @@ class Family:
 
         return tf.function(function, jit_compile=True, autograph=False)()
 
+    def cast(self, tensor, dtype):
+        return keras.ops.cast(tensor, dtype)
+
+    @contextmanager
+    def float64(self):
+        """A context in which float64 stays float64 on every backend.
+
+        JAX has no such type unless it is told so, and Keras itself makes float32 of it on all backends but TensorFlow.
+        """
+        with ExitStack() as stack:
+            if keras.backend.backend() == "jax":
+                from jax.experimental import enable_x64
+
+                stack.enter_context(enable_x64())
+            narrowed = getattr(import_module("keras.src.backend.common.dtypes"), "BIT64_TO_BIT32_DTYPE", {})
+            stack.callback(narrowed.update, dict(narrowed))
+            narrowed["float64"] = "float64"
+            yield
+
     def epsilon(self):
         return keras.config.epsilon()
 
@@ -135,6 +155,12 @@ class _TfKeras(Family):
 
     def compiled(self, function):
         return self.tf.function(function, jit_compile=True, autograph=False)()
+
+    def cast(self, tensor, dtype):
+        return self.tf.cast(tensor, dtype)
+
+    def float64(self):
+        return nullcontext()
 
     def epsilon(self):
         return self.keras.backend.epsilon()
@@ -193,3 +219,8 @@ def is_operation(thing):
     That is no layer in Keras 3; in tf_keras it is one around a TensorFlow function, and computes in any type.
     """
     return not is_layer(thing) or type(thing).__module__ == "tf_keras.src.layers.core.tf_op_layer"
+
+
+def is_float(tensor):
+    """Whether a tensor of either Keras holds floating-point numbers."""
+    return "float" in keras.backend.standardize_dtype(tensor.dtype)

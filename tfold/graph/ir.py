@@ -9,6 +9,9 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
                                                               pixels at each side that are approximate, if any
     affine        affine: Affine, kind                        s·x + t per channel: "batch_norm", "arithmetic" (2·x, …);
                                                               `offset`: β ÷ γ of a batch norm, as far as it is known;
+                                                              `statistics`: mean and deviation of what it reads, where
+                                                              the layer knows them; `stays`: reason and words, where
+                                                              it is not to be folded;
                                                               `depthwise`: to be built as a depthwise 1×1
     activation    fn, params                                  an element-wise function, or softmax
     alpha         fn, params, alpha                           α·x + (1−α)·fn(x)
@@ -29,6 +32,7 @@ A tensor is named by a `Ref`: the node that makes it and which of its outputs it
     opaque        is_linear, batch_norms, why, homogeneous    any other layer or operation, kept as it is: a wall;
                                                               homogeneous: f(s·x) = s·f(x) for s > 0, as PReLU is;
                                                               `adds`, where it is there: a border map that it adds;
+                                                              `ends_linear`: a converter may fold what follows into it;
                                                               `reason`: why it stays, though the IR could compute it
 
 Padding is `(before, after)` for each spatial axis, or None: "same", where it depends on a size that is unknown. `rules`

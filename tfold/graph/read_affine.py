@@ -26,7 +26,8 @@ def _batch_norm(layer, call):
     gamma = numpy(layer.gamma).astype(np.float64) if layer.scale else None
     beta = numpy(layer.beta).astype(np.float64) if layer.center else None
     affine = from_batch_norm(numpy(layer.moving_mean), numpy(layer.moving_variance), layer.epsilon, gamma, beta)
-    attrs = {"affine": affine, "kind": "batch_norm"}
+    attrs = {"affine": affine, "kind": "batch_norm", "statistics": _statistics(
+        layer.moving_mean, np.sqrt(np.maximum(numpy(layer.moving_variance).astype(np.float64), 0)))}
     if beta is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             attrs["offset"] = np.where(beta == 0, 0.0, beta / (1.0 if gamma is None else gamma))
@@ -54,7 +55,19 @@ def _normalization(layer, call):
     mean, variance = (numpy(value if hasattr(value, "dtype") else np.float32(value)).astype(np.float64)
                       for value in (mean, variance))
     deviation = np.maximum(np.sqrt(variance), family_of(layer).epsilon())
-    return _arithmetic(call, deviation, mean) if layer.invert else _arithmetic(call, 1 / deviation, -mean / deviation)
+    if layer.invert:
+        return _arithmetic(call, deviation, mean)
+    steps = _arithmetic(call, 1 / deviation, -mean / deviation)
+    if steps is not None:
+        channels = steps[0].attrs["affine"].scale.size
+        steps[0].attrs["statistics"] = _statistics(*(np.broadcast_to(values.reshape(-1), (channels,)) for values in (
+            mean, np.sqrt(variance))))
+    return steps
+
+
+def _statistics(mean, deviation):
+    """What a layer says of the numbers that it reads: their mean and standard deviation, for each channel."""
+    return numpy(mean).astype(np.float64), deviation
 
 
 _LARGEST = {"float16": 65504.0, "float64": np.finfo(np.float64).max}

@@ -5,7 +5,10 @@ layer with settings or arguments that the IR has no op for.
 """
 import keras
 
-from tfold.graph.family import family_of, is_layer
+from tfold.graph.family import family_of, is_layer, is_operation
+
+PRODUCTS = "conv", "matmul", "einsum", "dot"  # in the names of operations
+NAMED = 3
 
 
 def parts(layer):
@@ -17,6 +20,11 @@ def parts(layer):
     within += [getattr(layer, name, None) for name in _INSIDE]
     for inner in {id(each): each for each in within}.values():
         yield from parts(inner)
+
+
+def held(layer):
+    """A layer and every layer that it holds: in attributes, lists and dicts too, however deep."""
+    return list({id(each): each for each in layer._flatten_layers()}.values()) if is_layer(layer) else []
 
 
 # Where wrappers and recurrent layers hold others.
@@ -58,11 +66,20 @@ def contents(layer, call=None):
         layer: the layer, or the operation.
         call: its `Call`, where it was captured.
     """
-    norms = list(filter(_is_batch_norm, parts(layer)))
+    norms = list(filter(_is_batch_norm, held(layer)))
     is_linear = carries_linear_map(layer)
-    why = _why(layer, call) if norms else _why_unread(layer) if is_linear else ""
+    why = _why(layer, call, norms) if norms else _why_unread(layer) if is_linear else ""
     homogeneous = family_of(layer).made(layer) and type(layer).__name__ == "PReLU" if is_layer(layer) else False
-    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous}
+    return {"is_linear": is_linear, "batch_norms": len(norms), "why": why, "homogeneous": homogeneous,
+            "ends_linear": is_linear or _may_end_in_a_product(layer)}
+
+
+def _may_end_in_a_product(layer):
+    """What comes with Keras and has no matrix of weights does not; of layers of the user's own nobody knows."""
+    if is_operation(layer):
+        name = f"{type(layer).__name__} {getattr(layer, 'name', '')}".lower()
+        return any(product in name for product in PRODUCTS)
+    return not family_of(layer).made(layer)
 
 
 def _why_unread(layer):
@@ -80,9 +97,11 @@ def _is_batch_norm(layer):
     return isinstance(layer, family_of(layer).batch_norms)
 
 
-def _why(layer, call):
+def _why(layer, call, norms):
     if not _is_batch_norm(layer):
-        return f"it stands inside {layer.name}, a {type(layer).__name__} that is kept as it is"
+        names = ", ".join(norm.name for norm in norms[:NAMED]) + (", …" if len(norms) > NAMED else "")
+        stands = f"it ({names}) stands" if len(norms) == 1 else f"its {len(norms)} ({names}) stand"
+        return f"{stands} inside {layer.name}, a {type(layer).__name__} that is kept as it is"
     rank = layer.input_spec.ndim if layer.input_spec is not None else None
     if rank and layer.axis not in (-1, rank - 1, [rank - 1]):
         return f"it normalizes axis {layer.axis}, not the last"

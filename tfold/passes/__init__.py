@@ -18,9 +18,11 @@ from tfold.passes.cheapest_form import cheapest_form
 from tfold.passes.cost import latency
 from tfold.passes.dead_channels import dead_channels
 from tfold.passes.fold_batch_norm import fold_batch_norm
+from tfold.passes.keep_activations import keep_activations
 from tfold.passes.merge_linear import drop_zero_biases, merge_linear
 from tfold.passes.pad_value import pad_value
 from tfold.passes.pool_first import pool_first
+from tfold.passes.precision import mark_imprecise
 from tfold.passes.preprocessing import keep_preprocessing
 
 
@@ -60,15 +62,21 @@ def until_settled(*passes):
     return rounds
 
 
-# Padding before the batch norms: a shift must see the zeros that it would meet; in front of them, one number as padding
-# costs less than a border map. Batch norms before merging: they stand between the layers that merge. And again:
-# x + conv(x) is one layer after merging, which can take a batch norm.
+# What costs digits is marked before anything takes it in. Padding before the batch norms: a shift must see the zeros
+# that it would meet; in front of them, one number as padding costs less than a border map. Batch norms before merging:
+# they stand between the layers that merge. And again: x + conv(x) is one layer after merging, which can take a batch
+# norm.
 LAST_PASSES = (cheapest_form, drop_zero_biases, explain_padding)
-BATCH_NORM_PASSES = (split_weights, absorb_padding, absorb, dead_channels, fold_batch_norm, *LAST_PASSES)
-MERGE_PASSES = (until_settled(absorb_padding, pool_first, pad_value, merge_linear), drop_zero_biases, explain_padding)
+BATCH_NORM_PASSES = (
+    split_weights, keep_activations, absorb_padding, mark_imprecise, absorb, dead_channels, fold_batch_norm,
+    *LAST_PASSES)
+MERGE_PASSES = (
+    keep_activations, until_settled(absorb_padding, mark_imprecise, pool_first, pad_value, merge_linear),
+    drop_zero_biases, explain_padding)
 ALL_PASSES = (
-    keep_preprocessing, split_weights,
-    until_settled(absorb_padding, absorb, dead_channels, pad_value, fold_batch_norm, pool_first, merge_linear),
+    keep_preprocessing, split_weights, keep_activations,
+    until_settled(absorb_padding, mark_imprecise, absorb, dead_channels, pad_value, fold_batch_norm, pool_first,
+                  merge_linear),
     *LAST_PASSES)
 
 

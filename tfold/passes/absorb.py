@@ -6,6 +6,8 @@
 
 It stands in nobody's way, so it comes first: what is left is chosen for the whole graph by `fold_batch_norm`.
 """
+from tfold.passes.precision import chained, fits_before, is_precise
+
 RULE = {"batch_norm": "fold_batch_norm", "arithmetic": "fold_arithmetic"}
 
 
@@ -27,14 +29,18 @@ def _into_producer(graph, norm, consumers, report):
     if len(consumers[producer.ref]) > 1 or (producer.op == "affine" and not producer.attrs["affine"].is_finite):
         return False
     affine = norm.attrs["affine"]
-    report.did(RULE[norm.attrs["kind"]], [producer.label, norm.label], f"folded into {producer.label}")
-    # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
-    named = producer
     if producer.op == "linear":
-        norm.attrs = {**producer.attrs, "map": producer.map.scaled(affine)}
+        named, attrs = producer, {**producer.attrs, "map": producer.map.scaled(affine)}
+        if not fits_before(attrs["map"], norm):
+            return False
     else:
         named = producer if producer.attrs["kind"] == "batch_norm" else norm  # a batch norm remains one
-        norm.attrs = {"affine": producer.attrs["affine"].then(affine), "kind": named.attrs["kind"]}
+        attrs = chained(producer, norm) | {"kind": named.attrs["kind"]}
+        if "stays" in producer.attrs or "stays" in norm.attrs or not is_precise(attrs, norm.dtype):
+            return False
+    report.did(RULE[norm.attrs["kind"]], [producer.label, norm.label], f"folded into {producer.label}")
+    # The node of the batch norm takes over: it still makes the same tensor, so nobody behind it changes.
+    norm.attrs = attrs
     norm.op, norm.inputs, norm.label, norm.layer = producer.op, producer.inputs, named.label, named.layer
     norm.covers = producer.covers + norm.covers
     norm.intact = norm.shared = False
@@ -45,7 +51,7 @@ def _into_producer(graph, norm, consumers, report):
 
 def _into_readers(graph, norm, consumers, report):
     affine, readers = norm.attrs["affine"], consumers[norm.ref]
-    if not all(_takes(reader, norm, affine) for reader in readers):
+    if not all(_takes(reader, norm, affine) for reader in readers) or "stays" in norm.attrs:
         return False
     for reader in readers:
         reader.attrs["map"] = reader.map.fed_by(affine)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tfold.algebra.equations import PARITY, REAL, Contradiction, Mixed, System
 from tfold.passes import cost
+from tfold.passes.free import is_free
 from tfold.passes.gauge import Gauge
 from tfold.passes.largest_set import LargestSet, largest_set
 from tfold.passes.regauge import forms
@@ -114,6 +115,7 @@ class _Chooser:
             node = graph[name]
             self.nodes_of.setdefault(id(node.layer) if node.shared else name, []).append(name)
         self.ops = {name: cost.operations_of(graph[name].attrs["affine"]) for name in problem.gauge.movable}
+        self.free = {name for name in self.ops if is_free(graph, problem.gauge.consumers, graph[name])}
         self.elements = {name: cost.elements(sizes[node.ref]) for name, node in graph.nodes.items() if sizes[node.ref]}
 
     def choice(self):
@@ -188,7 +190,8 @@ class _Chooser:
     def _saved(self, choice, names):
         """What nodes cost: a batch norm as it was, other arithmetic as what would stay of it."""
         return sum(self._cost([name]) * (
-            1 if name in choice.unscaled | choice.unshifted and self.graph[name].attrs["kind"] == "arithmetic"
+            0 if name in self.free
+            else 1 if name in choice.unscaled | choice.unshifted and self.graph[name].attrs["kind"] == "arithmetic"
             else self.ops[name]) for name in names)
 
     def _cost(self, names):

@@ -18,7 +18,8 @@ KEEPS_ZERO = ("pool", "crop", "upsample", "identity")  # and channels in their p
 def dead_channels(graph, report, options):
     """Silence every such channel that can be."""
     for norm in graph:
-        if norm.op != "affine" or not norm.attrs["affine"].is_finite or norm.shared:
+        if norm.op != "affine" or not norm.attrs["affine"].is_finite or norm.shared or (
+                "stays" in norm.attrs):
             continue
         dead = norm.attrs["affine"].scale == 0
         consumers = graph.consumers()

@@ -7,7 +7,8 @@ from tfold.reasons import Refusal
 
 # Of several demands that an equation meets, the one that stands nearest to what a user could change.
 ORDER = (
-    reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.IMPRECISE, reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT,
+    reasons.NOT_FINITE, reasons.NOT_INVERTIBLE, reasons.IMPRECISE, reasons.PART_OF_ACTIVATION,
+    reasons.NEGATIVE_SCALE, reasons.BORDER_NOT_EXACT,
     reasons.TRANSPOSED, reasons.SHARED_WEIGHTS, reasons.DIFFERENT_TYPES, reasons.PIXELS_MOVE, reasons.UNKNOWN_LAYER,
     reasons.ACTIVATION_BETWEEN, reasons.GRAPH_BOUNDARY, reasons.COMPETES)
 NAMED = 3

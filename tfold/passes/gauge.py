@@ -23,11 +23,9 @@ import numpy as np
 from tfold import reasons
 from tfold.graph.ir import Ref
 from tfold.passes.demand import Demand, wall_demand
+from tfold.passes.precision import LARGEST_SHIFT
 from tfold.passes.unknowns import PIXELS, Relation, Unknowns, repeats
 
-# A tensor that is stored shifted by r of its own spreads is known to r·ε of a spread: in the mean over channels, at
-# most what verification tolerates.
-LARGEST_SHIFT = {"float64": 4e10, "float32": 80, "float16": 10, "bfloat16": 12}
 COMMUTING = ("nearest", "bilinear")  # interpolations that leave a constant image as it is
 
 
@@ -129,6 +127,9 @@ class Gauge:
         affine = node.attrs["affine"]
         if not affine.is_finite:
             self.walls[node.name] = Demand(reasons.NOT_FINITE, "its variance is not positive")
+            return False
+        if "stays" in node.attrs:
+            self.walls[node.name] = Demand(*node.attrs["stays"])
             return False
         self._fresh(node.ref, node.shape[-1])
         if id(node.layer) in self.tied:

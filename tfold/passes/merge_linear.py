@@ -56,7 +56,8 @@ def _merge(graph, run, report, options):
     if not holds_map(run):
         kind = "batch_norm" if any(node.attrs.get("kind") == "batch_norm" for node in nodes) else "arithmetic"
         affine = Affine(linear.kernel.reshape(-1), linear.bias_or_zeros())
-        last.op, last.attrs = "affine", {"affine": affine, "kind": kind}
+        known = {"statistics": nodes[0].attrs["statistics"]} if "statistics" in nodes[0].attrs else {}
+        last.op, last.attrs = "affine", {"affine": affine, "kind": kind} | known
     else:
         last.op, last.attrs = "linear", {"map": linear}
     if carried.ring:

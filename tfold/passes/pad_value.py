@@ -11,6 +11,7 @@ from tfold.algebra.linear_map import same_padding
 from tfold.graph import shapes
 from tfold.graph.ir import Node
 from tfold.passes import cost
+from tfold.passes.free import is_free
 
 RULE = "pad_value"
 
@@ -23,7 +24,9 @@ def pad_value(graph, report, options):
             continue
         conv = consumers[node.ref][0]
         value = _number_that_becomes_zero(node.attrs["affine"])
-        if value is None or conv is None or not _takes(conv, node) or not _pays(graph, node, conv, options.cost):
+        if value is None or conv is None or "stays" in node.attrs or not _takes(conv, node):
+            continue
+        if is_free(graph, consumers, node) or not _pays(graph, node, conv, options.cost):
             continue
         _move(graph, node, conv, value)
         report.did(RULE, [node.label, conv.label], f"folded into {conv.label}, whose padding is now {value:g}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfold.passes import cost
 from tfold.passes.figures import is_linear_layer
+from tfold.passes.free import is_free
 from tfold.passes.regions import chains_of
 from tfold.passes.sizes import likely_shapes
 from tfold.passes.symbolic import OUTLINES, carry, follow
@@ -146,6 +147,8 @@ class Planner:
         # A part that `gather` thinks of has no place in the graph yet.
         count = cost.elements(self._shapes.get(node.ref, node.shape) or shape)
         if node.op == "affine":
+            if node.name in self.graph.nodes and is_free(self.graph, self.consumers, node):
+                return 0.0
             return cost.of_affine(node.attrs["affine"], count, policy)
         if node.op == "add":
             return (len(node.inputs) - 1) * cost.of_elements(count, policy)

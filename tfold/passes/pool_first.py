@@ -11,6 +11,7 @@ from math import prod
 
 from tfold.graph.ir import Node
 from tfold.passes import cost
+from tfold.passes.free import is_free
 from tfold.passes.sizes import likely_shapes
 
 RULE = "pool_first"
@@ -22,7 +23,8 @@ def pool_first(graph, report, options):
     for pool in graph:
         while pool is not None and pool.op == "pool" and pool.attrs["kind"] == "average":
             before, average = graph[pool.inputs[0]], None
-            if consumers[before.ref] == [pool] and before.dtype == pool.dtype and _is_pointwise(before) and (
+            if consumers[before.ref] == [pool] and before.dtype == pool.dtype and _is_pointwise(before) and not (
+                    before.op == "affine" and is_free(graph, consumers, before)) and (
                     _pays(sizes, before, pool, options.cost)):
                 report.did(RULE, [before.label, pool.label], "the average is taken first")
                 average = _swap(graph, before, pool)
@@ -32,7 +34,7 @@ def pool_first(graph, report, options):
 
 def _is_pointwise(node):
     if node.op == "affine":
-        return node.attrs["affine"].is_finite
+        return node.attrs["affine"].is_finite and "stays" not in node.attrs
     return node.op == "linear" and not node.shared and node.map.groups == 1 and node.map.is_pointwise and (
         not node.map.has_bias_map)
 

@@ -39,6 +39,47 @@ def standing_first(graph):
     return found
 
 
+def adapted_to(graph):
+    """What the first layers say of the numbers that the network is made for: their statistics, at its inputs.
+
+    Args:
+        graph: as captured.
+
+    Returns:
+        Input name → `(mean, deviation)`, arrays of one number a channel, NaN where no layer tells.
+    """
+    found = {}
+    for node in standing_first(graph):
+        if "statistics" in node.attrs:
+            _carry_back(graph, node.inputs[0], np.array(node.attrs["statistics"]), found)
+    return found
+
+
+def _carry_back(graph, ref, statistics, found):
+    """Write down what statistics of a tensor, 2 × channels, say of the inputs that it comes from."""
+    node, shape = graph[ref], graph.shape(ref)
+    if shape is None or shape[-1] != statistics.shape[1]:
+        return
+    if node.op == "input":
+        known = found.setdefault(node.name, np.full(statistics.shape, np.nan))
+        known[:] = np.where(np.isnan(known), statistics, known)
+    elif node.op == "affine" and node.attrs["affine"].is_finite and node.attrs["affine"].scale.all():
+        affine = node.attrs["affine"]
+        _carry_back(graph, node.inputs[0], np.array([
+            affine.inverse()(statistics[0]), statistics[1] / np.abs(affine.scale)]), found)
+    elif node.op == "slice":
+        channels = graph.shape(node.inputs[0])[-1] or node.attrs["stop"]
+        whole = np.full((2, channels), np.nan)
+        whole[:, node.attrs["start"] : node.attrs["stop"]] = statistics
+        _carry_back(graph, node.inputs[0], whole, found)
+    elif node.op == "concat" and node.attrs["axis"] == len(shape) - 1:
+        ends = np.cumsum([graph.shape(part)[-1] for part in node.inputs])
+        for part, of_part in zip(node.inputs, np.split(statistics, ends[:-1], axis=1), strict=True):
+            _carry_back(graph, part, of_part, found)
+    elif node.op in ("pad", "crop", "upsample", "pool", "identity", "opaque") and len(node.inputs) == 1:
+        _carry_back(graph, node.inputs[0], statistics, found)
+
+
 def folded_numbers(before, after):
     """Labels of the preprocessing that a fold has taken in, where its numbers are large enough to spoil a training.
 

@@ -44,6 +44,10 @@ def regauge(graph, forms, gone):
             node.attrs["map"] = _mapped(node.map, before, after, graph.size(node.inputs[0], node.map.rank))
         else:
             node.attrs["affine"] = _chain(before, node.attrs["affine"], after)
+            if before is not None and "statistics" in node.attrs:
+                mean, deviation = node.attrs["statistics"]
+                form = forms[node.inputs[0]]
+                node.attrs["statistics"] = form(mean), np.abs(form.scale) * deviation
         node.intact = False
     graph.substitute({node.ref: node.inputs[0] for node in gone})
     for node in gone:

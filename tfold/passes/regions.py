@@ -82,7 +82,7 @@ def is_map(graph, node):
     if node.op == "linear":
         return not node.shared
     if node.op == "affine":
-        return node.attrs["affine"].is_finite
+        return node.attrs["affine"].is_finite and "stays" not in node.attrs
     if node.op not in ("pool", "slice"):
         return False
     shape = graph.shape(node.inputs[0])

@@ -52,7 +52,8 @@ class Report:
     batch norms can go, and proves it. `explained` has the reason for each refused one from when it was first met:
     later, what it competed with is gone. `ranges` has a `MergedRange` for each layer that was merged: how wide its
     kernel is, and the kernels that it was made of. `scaling` names the preprocessing whose numbers are in the first
-    layers now, so that further training needs `preprocessing="keep"`.
+    layers now, so that further training needs `preprocessing="keep"`. `constraints` names those that the folded layers
+    do not have any more: they would destroy their weights at the first step of a training.
     """
 
     entries: list = field(default_factory=list)
@@ -64,6 +65,7 @@ class Report:
     explained: dict = field(default_factory=dict)
     ranges: tuple = ()
     scaling: tuple = ()
+    constraints: tuple = ()
 
     def did(self, rule, nodes, detail):
         self.entries.append(Entry(rule, tuple(nodes), None, detail))
@@ -97,6 +99,7 @@ class Report:
             "largest_fold": self.largest_fold and asdict(self.largest_fold),
             "ranges": [asdict(each) for each in self.ranges],
             "scaling": list(self.scaling),
+            "constraints": [asdict(each) for each in self.constraints],
             "verification": self.verification and self.verification.to_json(),
         }
 
@@ -125,6 +128,10 @@ class Report:
             lines.append(
                 f'not for further training: the first layers hold the numbers of {", ".join(self.scaling)} and would '
                 'take far too long steps; fold with preprocessing "keep" for that')
+        if self.constraints:
+            count = len(self.constraints)
+            lines.append(f"constraints dropped, further training would undo the fold with them ({count})")
+            lines += [f"  {each}" for each in self.constraints]
         if self.verification:
             lines.append(str(self.verification))
         return "\n".join(lines)

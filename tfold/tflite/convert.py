@@ -15,6 +15,7 @@ from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.tfmot import is_quantize_aware
 from tfold.measure import check_tflite
+from tfold.passes.precision import tame_constant_channels
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
 from tfold.tflite.contents import read
@@ -113,7 +114,8 @@ def export(
         )
     has_ranges = is_quantize_aware(model)
     data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges)
-    traced, reference = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
+    traced, reference = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(
+        model, batch, format.needs_samples)
     feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
     content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
     content = annotate(content, traced, about(model, format, report, data), called(report))
@@ -174,11 +176,13 @@ def _samples(model, format, source, samples, scale, resize, has_ranges):
     return None
 
 
-def _traced(model, batch):
+def _traced(model, batch, in_integers=False):
     """The `Trace`, and the model that the file is compared with: of mixed precision, its float32 twin."""
     graph = capture(model)
     check_settled(graph, "A .tflite file is made of")
     with_batch(graph, batch)
+    if in_integers:
+        tame_constant_channels(graph)
     is_mixed = any(node.dtype in OTHER_FLOATS for node in graph)
     try:
         traced = trace(graph, "float32" if is_mixed else None)
