@@ -34,8 +34,8 @@ BUILD = "tfold doctor --build-kernels"
 
 @click.command("doctor")
 @click.option("--build-kernels", is_flag=True,
-              help="Compile TensorFlow operations for faster training on this machine's processor, with your C++ "
-                   "compiler ($CXX, or the one on PATH), into your cache.")
+              help="Compile TensorFlow operations for faster training on CPUs, with your C++ compiler ($CXX, or the one on "
+                   "PATH), into your cache.")
 @common.json_option
 @common.reported
 def doctor_command(build_kernels, as_json):
@@ -165,7 +165,7 @@ def _kernels(tensorflow, built):
     if tensorflow is None:
         found = load.Found(load.NOT_BUILT, None, "TensorFlow is missing")
     elif built and not os.environ.get(load.VARIABLE):
-        found = load.Found(load.LOADED, built.path)  # as has just been tried
+        found = load.Found(load.LOADED, built.path, instruction_set=built.instruction_set)  # as has just been tried
     else:
         found = how_it_stands()
     lacking = found.state == load.NOT_BUILT and compiler is None
@@ -173,6 +173,7 @@ def _kernels(tensorflow, built):
         "state": "no compiler" if lacking else found.state,
         "path": found.path and str(found.path),
         "reason": (wrong if lacking else "") or found.reason or None,
+        "instruction_set": found.instruction_set or None,
         "compiler": shlex.join(compiler) if compiler else None,
     }
 
@@ -182,10 +183,12 @@ def _kernels_row(kernels, tensorflow, built):
     state, why = kernels["state"], f" ({kernels['reason']})" if kernels["reason"] else ""
     if state == "in use":
         already = "already " if built and not built.fresh else ""
-        return f"{already}built for TensorFlow {tensorflow} ({kernels['path']}), agree with the reference", ""
+        return (f"{already}built for TensorFlow {tensorflow} ({kernels['path']}), agree with the reference, "
+                f"{kernels['instruction_set']} instructions"), ""
     return None, {
         "off": f"off{why}",
         "not built": f"not built{why}: {BUILD} (only for faster training)",
+        "build failed": f"could not be built, and training uses TensorFlow's own fused batch norm: {kernels['reason']}",
         "no compiler": f"no C++ compiler{why}: training uses TensorFlow's own fused batch norm",
         "broken": f"broken: {kernels['reason']}. {_mend()}",
     }[state]
