@@ -61,7 +61,7 @@ def act(folder):
     if WHAT == "damaged":
         raise BadInputError("A checkpoint is as this program writes it. Received: another. Remove it.")
     if WHAT == "wait":
-        time.sleep(60)
+        time.sleep(600)
 
 
 def note(path, word):

@@ -9,7 +9,6 @@ note says why.
 """
 
 import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -17,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tfold.errors import TfoldError, one_line
-from tfold.files import LOCK, scratch, sha256_of
+from tfold.files import LOCK, scratch
 from tfold.locks import locked
 from tfold.quiet import quiet
 from tfold.training.kernels import cache
-from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler, version_of
+from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler
 from tfold.training.kernels.load import LOADED
 from tfold.training.kernels.trial import try_it
 
@@ -144,13 +143,7 @@ def _build_into(target, compiler):
         made = work / cache.LIBRARY
         compiled = compile_library(compiler, made)
         library = made.rename(new / cache.LIBRARY)
-        record = {
-            "sha256": sha256_of(library),
-            "made_for": cache.made_for(),
-            "compiler": f"{shlex.join(compiler)} ({version_of(compiler)})",
-            **dataclasses.asdict(compiled),
-        }
-        (new / cache.RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        cache.write_record(library, compiled, compiler)
         for file in new.iterdir():
             file.chmod(0o644)  # whatever the umask says: what others may write to is not loaded
         found = try_it(library)

@@ -11,16 +11,19 @@ A home folder may be shared by several machines. Of one system they share a libr
 instruction sets, and chooses among them where it is loaded (`instruction_sets.py`).
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import platform
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from tfold.files import sha256_of, whole
+from tfold.training.kernels.compiler import version_of
 
 SOURCES = tuple(sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cc", ".h")))
 LIBRARY, RECORD = "batch_norm.so", "built.json"
@@ -66,6 +69,23 @@ def key(made_for):
 
 def _digest(paths):
     return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in paths).encode()).hexdigest()
+
+
+def write_record(library, compiled, compiler):
+    """Write what a library was built for and by beside it.
+
+    Args:
+        library: Its path.
+        compiled: A `compiler.Compiled`.
+        compiler: The words that start the compiler.
+    """
+    record = {
+        "sha256": sha256_of(library),
+        "made_for": made_for(),
+        "compiler": f"{shlex.join(compiler)} ({version_of(compiler)})",
+        **dataclasses.asdict(compiled),
+    }
+    library.with_name(RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def note_failure(reason):
