@@ -71,6 +71,10 @@ def doctor_command(build_kernels, as_json):
     row("adb", answer, "" if adb else f"{GET_ADB} {FOR_PHONES}")
     kernels = _kernels(packages["tensorflow"], built)
     row("kernels", *_kernels_row(kernels, packages["tensorflow"], built))
+    kept = _cache()
+    if kept["problem"]:
+        row("cache", None, f"{kept['folder']} cannot be used, {kept['problem']}: choose another with "
+            "XDG_CACHE_HOME=/path (only for --build-kernels)")
     common.write_json("doctor", {
         "tfold": __version__,
         "python": platform.python_version(),
@@ -79,6 +83,7 @@ def doctor_command(build_kernels, as_json):
         "runtimes": {name: {"version": version, "missing": wrong} for name, (version, wrong) in runtimes.items()},
         "adb": adb,
         "kernels": kernels,
+        "cache": kept,
         "missing": problems,
     })
     for line in (f"tfold {__version__} on {platform.platform()}", *lines):
@@ -141,6 +146,13 @@ def _adb():
     # "Android Debug Bridge version 1.0.41", and below it the version of the Platform-Tools: "Version 34.0.5-debian"
     versions = [line.split()[-1] for line in said if "version" in line.lower()]
     return {"path": path, "version": versions[-1] if versions else None}
+
+
+def _cache():
+    """Where what is built is kept, and why nothing can be."""
+    from tfold.training.kernels import cache
+
+    return {"folder": str(cache.folder()), "problem": cache.unusable()}
 
 
 def _build(as_json):

@@ -33,7 +33,29 @@ _FAILED = ".failed.json"
 def folder():
     """Where built operations lie: `tfold/kernels` in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "tfold" / "kernels"
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):  # no $HOME, and a user whom the system has no name for, as in containers
+        base = "/nonexistent/.cache"
+    return Path(base) / "tfold" / "kernels"
+
+
+def unusable():
+    """Return why nothing can be kept in the cache's folder, as half a sentence, or None if something can."""
+    place = folder()
+    while True:
+        try:
+            os.stat(place)
+        except FileNotFoundError:  # it would be made
+            if place.parent == place or place == Path("/nonexistent"):
+                return "this user has no home folder"
+            place = place.parent
+            continue
+        except OSError as error:
+            return f"{place} cannot be looked at ({error.strerror})"
+        if not os.path.isdir(place):
+            return f"{place} is no folder"
+        return None if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written to"
 
 
 def library():
