@@ -4,8 +4,8 @@
     python benchmarks/compile_matrix.py --compilers g++-13 clang++-18 "python -m ziglang c++" --loops-only
 
 For each compiler and each `-march=`: whether the loops compile with it; "no such name" where the compiler does not know
-the processor. And the whole library, with that option in $CXX, for the first `--march`: for which instruction sets it has
-loops, and, in a process of its own, whether each of these that runs here agrees with the reference.
+the processor. And the whole library, with the first `--march` in $CXX: for how many instruction sets it has loops, and,
+in a process of its own, whether each of these that runs here agrees with the reference.
 """
 import argparse
 import os
@@ -27,7 +27,8 @@ from tfold.training.kernels.compiler import LOOPS, SOURCES, compile_library, ver
 MARCH = ("sapphirerapids", "znver4", "znver5", "haswell", "x86-64")
 KNOWN = [f"{name}-{version}" for name, versions in (("g++", range(9, 17)), ("clang++", range(11, 24)))
          for version in versions]  # fmt: skip
-UNKNOWN = ("bad value", "unknown target CPU", "unknown CPU", "unsupported argument", "unknown value", "unrecognized argument")
+UNKNOWN = ("bad value", "unknown target CPU", "unknown CPU", "unsupported argument", "unknown value",
+           "unrecognized argument")  # fmt: skip
 
 # In a process of its own: a process can load one library of these operations.
 EACH_SET = """
@@ -81,7 +82,8 @@ def main():
     parser.add_argument("--loops-only", action="store_true")
     chosen = parser.parse_args()
     if not chosen.compilers:
-        parser.error(f"a compiler must be installed. Received: none of {', '.join(KNOWN)} on PATH. Name one: --compilers")
+        parser.error(f"a compiler must be installed. Received: none of {', '.join(KNOWN)} on PATH. Name one: "
+                     "--compilers")
     print(f"{describe_machine()}, {platform.machine()}\n")
     print("| compiler |", *(f"`{march}` |" for march in chosen.march), "" if chosen.loops_only else "the library |")
     print("|---|" + "---|" * (len(chosen.march) + (not chosen.loops_only)))

@@ -90,7 +90,7 @@ def test_a_folder_is_named_once_and_nothing_is_left(tmp_path):
     def fails():
         raise OSError(28, os.strerror(28))
 
-    with pytest.raises(NoRoomError, match=rf"Received: {tmp_path}, where the disk is full"), whole(tmp_path / "a.keras"):
+    with pytest.raises(NoRoomError, match=f"Received: {tmp_path}, where the disk is full"), whole(tmp_path / "a.keras"):
         fails()
     with pytest.raises(NoRoomError, match=rf"Received: {tmp_path / 'in'}, where"), scratch(tmp_path):
         (tmp_path / "in").mkdir()

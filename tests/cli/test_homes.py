@@ -32,8 +32,8 @@ def test_a_home_that_cannot_be_entered(forbidden, environment):
     home, words = forbidden
     given = environment(**{"XDG_CACHE_HOME": "", "HOME": str(home), load.VARIABLE: ""})
     given["PATH"] = ""  # no adb's server is started for this
-    ended = subprocess.run([*(shutil.which(word) or word for word in words[:1]), *words[1:], sys.executable, "-m", "tfold",
-                            "doctor", "--json"], env=given, capture_output=True, text=True, timeout=300)
+    doctor = [*map(shutil.which, words[:1]), *words[1:], sys.executable, "-m", "tfold", "doctor", "--json"]
+    ended = subprocess.run(doctor, env=given, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
     assert "✓ tensorflow" in ended.stderr
     assert f"{home}/.cache/tfold/kernels cannot be used, " in ended.stderr and "Permission denied" in ended.stderr

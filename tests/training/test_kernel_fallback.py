@@ -46,7 +46,8 @@ def asked_anew(monkeypatch, tmp_path):
 
 def test_a_compiler_that_fails(asked_anew, tmp_path):
     broken = tmp_path / "broken-c++"
-    broken.write_text("#!/bin/sh\necho 'PacketMathFP16.h:50:13: error: expected initializer before < token' >&2\nexit 1\n")
+    said = "PacketMathFP16.h:50:13: error: expected initializer before < token"
+    broken.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
     broken.chmod(0o755)
     asked_anew.setenv("CXX", str(broken))
     with pytest.raises(TfoldError, match="PacketMathFP16.h:50:13: error"):
@@ -57,7 +58,8 @@ def test_a_compiler_that_fails(asked_anew, tmp_path):
     (warning,) = warned
     assert "are not used, and TensorFlow's own compute batch norm: building them failed." in warning
     assert "PacketMathFP16.h:50:13: error" in warning and "TFOLD_KERNELS=off" in warning
-    ended = subprocess.run([sys.executable, "-m", "tfold", "doctor", "--json"], capture_output=True, text=True, timeout=300)
+    doctor = [sys.executable, "-m", "tfold", "doctor", "--json"]
+    ended = subprocess.run(doctor, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     kernels = json.loads(ended.stdout)["kernels"]
     assert kernels["state"] == "build failed" and "PacketMathFP16.h:50:13" in kernels["reason"]

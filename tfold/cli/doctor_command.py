@@ -34,8 +34,8 @@ BUILD = "tfold doctor --build-kernels"
 
 @click.command("doctor")
 @click.option("--build-kernels", is_flag=True,
-              help="Compile TensorFlow operations for faster training on CPUs, with your C++ compiler ($CXX, or the one on "
-                   "PATH), into your cache.")
+              help="Compile TensorFlow operations for faster training on CPUs, with your C++ compiler ($CXX, or the "
+                   "one on PATH), into your cache.")
 @common.json_option
 @common.reported
 def doctor_command(build_kernels, as_json):

@@ -3,8 +3,8 @@
     x86-64, x86-64-v2, x86-64-v3, x86-64-v4     the levels of the x86-64 psABI: SSE2; SSE4.2; AVX2 and FMA; AVX-512
     armv8-a                                     with its vectors of 128 bits
 
-A library holds the loops for all of them, and takes the best one that the processor can run. So it runs on every machine
-of its kind, and a home folder may be shared.
+A library holds the loops for all of them, and takes the best one that the processor can run. So it runs on every
+machine of its kind, and a home folder may be shared.
 """
 
 import ctypes
