@@ -65,7 +65,11 @@ def fetch(url: str, sha256: str | None, timeout: float = TIMEOUT_S, patience: fl
 def cache_folder() -> Path:
     """Where fetched files lie: `tfold/benchmark` in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tfold" / "benchmark"
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):  # no $HOME, and a user whom the system has no name for, as in containers
+        base = "/nonexistent/.cache"
+    return Path(base) / "tfold" / "benchmark"
 
 
 def _check(url: str, sha256: str | None) -> None:

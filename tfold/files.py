@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tfold.checks import check_path
-from tfold.errors import BadInputError, InUseError
+from tfold.errors import BadInputError, InUseError, NoRoomError, no_room
 from tfold.locks import locked
 
 PREFIX = ".tfold-scratch-"
@@ -85,15 +85,51 @@ def scratch(parent=None):
 
     Args:
         parent: where it is made; the system's folder for temporary files if None.
+
+    Raises:
+        NoRoomError: there is no room for what is written into it.
     """
-    parent = Path(parent or tempfile.gettempdir())
-    clear_away(parent)
-    with ExitStack() as stack:
-        folder = _new_folder(parent, stack)
-        try:
-            yield folder
-        finally:
-            _empty(folder)
+    temporary, parent = parent is None, Path(parent or tempfile.gettempdir())
+    with room_in(parent, temporary):
+        clear_away(parent)
+        with ExitStack() as stack:
+            folder = _new_folder(parent, stack)
+            try:
+                yield folder
+            finally:
+                _empty(folder)
+
+
+@contextmanager
+def room_in(folder, temporary):
+    """Raise `NoRoomError`, which names the folder, where something could not be written in it for lack of room.
+
+    Args:
+        folder: where something is written.
+        temporary: whether it is the system's folder for temporary files, or in it: the way out is another.
+    """
+    try:
+        yield
+    except NoRoomError:  # it names a folder already
+        raise
+    except Exception as error:
+        reason = no_room(error)
+        if reason is None:
+            raise
+        raise NoRoomError(no_room_sentence(folder, reason, temporary)) from error
+
+
+def no_room_sentence(folder, reason, temporary):
+    """Return what to say where a folder takes no more, for `reason`."""
+    if temporary:
+        return (
+            f"There must be room for temporary files. Received: {folder}, where {reason}. Make room there, or name "
+            "another folder for temporary files: TMPDIR=/path"
+        )
+    return (
+        f"There must be room for what is written. Received: {folder}, where {reason}. Make room there, or write to "
+        "another folder."
+    )
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Keep what C++ libraries print off the terminal: TensorFlow greets on stderr, its converter reports on stdout."""
+import io
 import logging
 import os
 import sys
 import tempfile
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 
 @contextmanager
@@ -21,7 +22,8 @@ def quiet():
         for number, _ in saved:
             os.dup2(noise.fileno(), number)
         # In a notebook Python's streams do not lead to the descriptors: they are redirected by themselves.
-        text = open(os.dup(noise.fileno()), "w", encoding="utf-8", errors="replace", buffering=1)
+        text = io.TextIOWrapper(io.BufferedWriter(_Log(os.dup(noise.fileno()), "w")), encoding="utf-8",
+                                errors="replace", line_buffering=True)
         try:
             with text, redirect_stdout(text), redirect_stderr(text):
                 try:
@@ -40,6 +42,15 @@ def quiet():
             for number, copy in saved:
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+class _Log(io.FileIO):
+    """A file that takes what there is room for: what is printed is no reason for the work to fail."""
+
+    def write(self, data):
+        with suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
 
 
 def _release(text):

@@ -67,7 +67,7 @@ def process():
     def run(*words, env=None, code_for_python=None, **options):
         start = [sys.executable, "-m", "tfold"] if code_for_python is None else [sys.executable, "-c", code_for_python]
         done = subprocess.run(
-            [*start, *map(str, words)], env=user_environment(**(env or {})), timeout=120,
+            [*start, *map(str, words)], env=user_environment(**(env or {})), timeout=300,
             # Tests that were started in the background inherit that Ctrl-C is ignored.
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL,
                "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options},

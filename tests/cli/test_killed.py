@@ -16,7 +16,7 @@ import pytest
 from tfold.files import PREFIX
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-PATIENCE = 60  # seconds
+PATIENCE = 300  # seconds
 
 
 def started(files, folder, environment):

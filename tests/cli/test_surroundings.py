@@ -34,7 +34,8 @@ def test_a_full_disk_under_stdout_is_said(files):
         command = [sys.executable, "-m", "tfold", "bench", "small.tflite", "--blocks", "1", "--json"]
         done = subprocess.run(command, cwd=files, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("tfold: Files must be readable and writable. Received: [Errno 28]")
+    assert done.stderr.splitlines()[-1].startswith(
+        "tfold: There must be room for what is written. Received: the disk is full ([Errno 28]")
     assert "Traceback" not in done.stderr
 
 

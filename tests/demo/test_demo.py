@@ -57,7 +57,7 @@ def test_people_see_progress_the_table_and_what_was_written(demo):
 def test_does_not_write_over_files_unasked(demo):
     folder, command, _ = demo
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "--force" in done.stderr
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 

@@ -107,7 +107,7 @@ def test_a_silent_worker_is_ended(models, arrays):
         worker.timeout = 0.3
         with pytest.raises(WorkerTimeoutError, match="0.3 s.*timeout="):
             worker.run([arrays["image"]])
-        assert worker._process.wait(10) == -signal.SIGKILL
+        assert worker._process.wait(60) == -signal.SIGKILL
 
 
 def test_no_process_is_left_behind(models):

@@ -42,7 +42,7 @@ class Phone:
         """Pulls the plug: its connections end, and nothing answers at its address any more."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +119,7 @@ def _option(name, value):
 
 
 def _await_state(serial, state, process):
-    for _ in range(1000):
+    for _ in range(6000):
         if any(phone.serial == serial and phone.state == state for phone in connected()):
             return
         assert process.poll() is None

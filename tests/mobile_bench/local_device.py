@@ -24,10 +24,10 @@ class LocalDevice:
         file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
 
-    def shell(self, *words, timeout=60.0, check=False):
+    def shell(self, *words, timeout=300.0, check=False):
         return self.script(shlex.join(map(str, words)), timeout=timeout, check=check)
 
-    def script(self, text, *arguments, timeout=60.0, check=False, name=None):
+    def script(self, text, *arguments, timeout=300.0, check=False, name=None):
         self.calls += 1
         environment = {**os.environ, "PATH": f"{self.bin}:{self.path}"}
         done = subprocess.run(["/bin/sh", "-c", text, "sh", *map(str, arguments)], capture_output=True, text=True,
@@ -39,7 +39,7 @@ class LocalDevice:
     def tidy(self, *words):
         self.shell(*words)
 
-    def adb(self, *words, timeout=60.0, check=False):
+    def adb(self, *words, timeout=300.0, check=False):
         return self.shell("adb", "-s", self.serial, *words, timeout=timeout, check=check)
 
     def push(self, local, remote, executable=False):

@@ -221,7 +221,7 @@ def server():
                 self.end_headers()
                 self.wfile.write(b"40\r\n" + AARCH64[:9])
             elif self.path == "/silent":
-                self.server.released.wait(10)
+                self.server.released.wait(60)
             else:
                 self.send_error(404)
 

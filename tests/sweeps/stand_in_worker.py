@@ -64,7 +64,7 @@ def act(folder):
     if WHAT == "damaged":
         raise BadInputError("A checkpoint is as this program writes it. Received: another. Remove it.")
     if WHAT == "wait":
-        time.sleep(60)
+        time.sleep(600)
     while WHAT == "hold" and not (folder / f"{NAME}.go").exists():
         time.sleep(0.02)
     if WHAT == "full" and not (folder / f"{NAME}.mended").exists():

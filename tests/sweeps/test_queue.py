@@ -129,10 +129,23 @@ def test_others_come_before_a_trial_whose_folder_is_in_use(queue, monkeypatch):
     assert states(queue) == ["complete"] * 3 and next(iter(queue.standings().values())).lost == 0
 
 
+class Clock:
+    """Time that passes only by sleeping."""
+
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 def test_nobody_waits_for_a_folder_for_ever(queue, monkeypatch):
-    monkeypatch.setattr(worker, "PAUSE", 0.001)
-    monkeypatch.setattr(worker, "LONGEST", 0.2)
-    monkeypatch.setattr(worker, "REPEAT", 0.05)
+    monkeypatch.setattr(worker, "time", Clock())
+    monkeypatch.setattr(worker, "PAUSE", 100.0)
+    monkeypatch.setattr(worker, "LONGEST", 3000.0)
+    monkeypatch.setattr(worker, "REPEAT", 600.0)
     queue = Queue(queue.store, PAIRS[:1])
     queue.add()
     events = []
@@ -142,7 +155,8 @@ def test_nobody_waits_for_a_folder_for_ever(queue, monkeypatch):
 
     worker.work(queue, run, lambda event, **_: events.append(event))
     assert states(queue) == ["failed"] and events[-1] == "failed"
-    assert 2 <= events.count("waiting") <= 5 and len(events) == events.count("waiting") + 2
+    assert events == ["claimed", *["waiting"] * 6, "failed"]  # after 0, 600, … 3000 s
+    assert worker.time.now == 3100.0
 
 
 def test_a_beat_keeps_a_trial(url, monkeypatch):
@@ -153,7 +167,7 @@ def test_a_beat_keeps_a_trial(url, monkeypatch):
     queue.add()
     with queue.claim() as trial:
         before = trial.frozen().user_attrs["claim"]["beat"]
-        end = time.monotonic() + 10
+        end = time.monotonic() + 120
         while trial.frozen().user_attrs["claim"]["beat"] < before + 2:
             assert time.monotonic() < end, "no beat"
             time.sleep(0.01)

@@ -62,12 +62,12 @@ def test_a_trial_whose_folder_somebody_works_in_waits_for_it(plan, stand_in, tmp
                              kwargs={"say": said.append, "command": stand_in()})
     with held(folder / "trials" / KILLED):  # as by a process that was out of reach, and lives on
         sweep.start()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not any(f"another process works in {folder / 'trials' / KILLED}" in line for line in said):
             assert time.monotonic() < end, said
             time.sleep(0.05)
         assert runs(folder, KILLED) == [[], []]
-    sweep.join(60)
+    sweep.join(300)
     assert found(folder, plan((0.2,)))[KILLED].state == "complete"
     assert sum("another process" in line for line in said) == 1 and "1 of 1 trials are over" in said[-1]
 
@@ -149,7 +149,7 @@ def start(plan, folder, command, **how):
 
 
 def until(condition):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not (value := condition()):
         assert time.monotonic() < end, "has not come about"
         time.sleep(0.02)
@@ -164,7 +164,7 @@ def test_a_sweep_that_is_killed_or_stopped_leaves_no_worker_and_goes_on(plan, st
     with start(plan(), folder, stand_in("wait", KILLED)) as running:
         pid, = until(lambda: runs(folder, KILLED)[0])
         running.send_signal(number)
-        running.wait(60)
+        running.wait(300)
     until(lambda: not processes.is_alive(pid))
     states = sorted(each.state for each in found(folder, plan()).values())
     assert states[:2] == ["complete", "complete"] and states[2] in ("missing", "waiting")
@@ -194,7 +194,7 @@ def test_two_sweeps_share_one_storage(plan, stand_in, tmp_path):
     shared, plans = f"sqlite:///{tmp_path}/shared.db", plan(tuple(i / 10 for i in range(1, 5)))
     both = [start(plans, tmp_path / name, stand_in(), storage=shared) for name in ("a", "b")]
     for each in both:
-        _, err = each.communicate(timeout=100)
+        _, err = each.communicate(timeout=300)
         assert each.returncode == 0, err
     ended = standings(Store(shared, "sweep").trials(), plans.trials())
     assert [each.state for each in ended.values()] == ["complete"] * 4

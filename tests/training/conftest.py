@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tfold.training.kernels import load
-from tfold.training.kernels.compiler import find_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +51,16 @@ def loaded_kernels(built_kernels):
 @pytest.fixture(scope="session")
 def building(tmp_path_factory):
     """Builds once for all test processes, as users may do it: by two commands at once. What came of them."""
-    if find_compiler() is None:
-        pytest.skip("needs a C++ compiler")
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root  # that of all test processes
     done = root / "kernels-built.json"
     with only_one(root / "kernels.lock"):
         if not done.exists():
             done.write_text(json.dumps(build_twice_at_once(root / "kernels-cache")))
-    return json.loads(done.read_text())
+    found = json.loads(done.read_text())
+    if "failed" in found:
+        pytest.skip(f"needs a C++ compiler that TensorFlow's headers compile with: {found['failed']}")
+    return found
 
 
 def build_twice_at_once(cache):
@@ -72,6 +72,8 @@ def build_twice_at_once(cache):
     how = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(words, **how) for words in (doctor, [sys.executable, "-c", code])]
     (out, err), (made, why) = (process.communicate(timeout=300) for process in processes)
+    if processes[0].returncode == 1 and json.loads(out).get("kind") == "error":
+        return {"failed": json.loads(out)["error"]}  # what tfold does then is in test_kernel_fallback.py
     assert [process.returncode for process in processes] == [0, 0], (err, why)
     return {"cache": str(cache), "doctor": json.loads(out), "said": err, "make": json.loads(made)}
 

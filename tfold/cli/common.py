@@ -144,7 +144,7 @@ def reported(command):
 
 def _verdict(error):
     """Exit code and sentence for an exception."""
-    from tfold.errors import ParityError, TfoldError
+    from tfold.errors import ParityError, TfoldError, no_room
 
     if isinstance(error, TfoldError):
         return (PARITY if isinstance(error, ParityError) else FAILED), str(error)
@@ -153,7 +153,11 @@ def _verdict(error):
         return code, "stopped; nothing half-written is left"
     if isinstance(error, MemoryError):
         return FAILED, f"The work must fit into memory. Received: {str(error) or 'too little'}. Close other programs."
-    if isinstance(error, OSError):  # a full disk, no permission
+    reason = no_room(error)
+    if reason:
+        return FAILED, (f"There must be room for what is written. Received: {reason} ({error}). Make room, or choose "
+                        "another place; for temporary files: TMPDIR=/path")
+    if isinstance(error, OSError):  # no permission
         return FAILED, f"Files must be readable and writable. Received: {error}. Make room, or choose another place."
     # Whatever else comes up is our mistake: nobody can tell us about it without the traceback.
     click.echo(printable("".join(traceback.format_exception(error))), err=True)

@@ -34,8 +34,8 @@ BUILD = "tfold doctor --build-kernels"
 
 @click.command("doctor")
 @click.option("--build-kernels", is_flag=True,
-              help="Compile TensorFlow operations for faster training on this machine's processor, with your C++ "
-                   "compiler ($CXX, or the one on PATH), into your cache.")
+              help="Compile TensorFlow operations for faster training on CPUs, with your C++ compiler ($CXX, or the "
+                   "one on PATH), into your cache.")
 @common.json_option
 @common.reported
 def doctor_command(build_kernels, as_json):
@@ -71,6 +71,10 @@ def doctor_command(build_kernels, as_json):
     row("adb", answer, "" if adb else f"{GET_ADB} {FOR_PHONES}")
     kernels = _kernels(packages["tensorflow"], built)
     row("kernels", *_kernels_row(kernels, packages["tensorflow"], built))
+    kept = _cache()
+    if kept["problem"]:
+        row("cache", None, f"{kept['folder']} cannot be used, {kept['problem']}: choose another with "
+            "XDG_CACHE_HOME=/path (only for --build-kernels)")
     common.write_json("doctor", {
         "tfold": __version__,
         "python": platform.python_version(),
@@ -79,6 +83,7 @@ def doctor_command(build_kernels, as_json):
         "runtimes": {name: {"version": version, "missing": wrong} for name, (version, wrong) in runtimes.items()},
         "adb": adb,
         "kernels": kernels,
+        "cache": kept,
         "missing": problems,
     })
     for line in (f"tfold {__version__} on {platform.platform()}", *lines):
@@ -143,6 +148,13 @@ def _adb():
     return {"path": path, "version": versions[-1] if versions else None}
 
 
+def _cache():
+    """Where what is built is kept, and why nothing can be."""
+    from tfold.training.kernels import cache
+
+    return {"folder": str(cache.folder()), "problem": cache.unusable()}
+
+
 def _build(as_json):
     """Builds the operations, unless they are there and work."""
     from tfold.training.kernels.build import make
@@ -165,7 +177,7 @@ def _kernels(tensorflow, built):
     if tensorflow is None:
         found = load.Found(load.NOT_BUILT, None, "TensorFlow is missing")
     elif built and not os.environ.get(load.VARIABLE):
-        found = load.Found(load.LOADED, built.path)  # as has just been tried
+        found = load.Found(load.LOADED, built.path, instruction_set=built.instruction_set)  # as has just been tried
     else:
         found = how_it_stands()
     lacking = found.state == load.NOT_BUILT and compiler is None
@@ -173,6 +185,7 @@ def _kernels(tensorflow, built):
         "state": "no compiler" if lacking else found.state,
         "path": found.path and str(found.path),
         "reason": (wrong if lacking else "") or found.reason or None,
+        "instruction_set": found.instruction_set or None,
         "compiler": shlex.join(compiler) if compiler else None,
     }
 
@@ -182,10 +195,12 @@ def _kernels_row(kernels, tensorflow, built):
     state, why = kernels["state"], f" ({kernels['reason']})" if kernels["reason"] else ""
     if state == "in use":
         already = "already " if built and not built.fresh else ""
-        return f"{already}built for TensorFlow {tensorflow} ({kernels['path']}), agree with the reference", ""
+        return (f"{already}built for TensorFlow {tensorflow} ({kernels['path']}), agree with the reference, "
+                f"{kernels['instruction_set']} instructions"), ""
     return None, {
         "off": f"off{why}",
         "not built": f"not built{why}: {BUILD} (only for faster training)",
+        "build failed": f"could not be built, and training uses TensorFlow's own fused batch norm: {kernels['reason']}",
         "no compiler": f"no C++ compiler{why}: training uses TensorFlow's own fused batch norm",
         "broken": f"broken: {kernels['reason']}. {_mend()}",
     }[state]

@@ -5,8 +5,8 @@
 
 A layer that has `data_format="channels_first"`, and a batch norm over axis 1, reads and makes tensors whose channels
 the graph has last; what treats every number by itself, joins or adds tensors, follows. All else, and the network's
-inputs and outputs, has the caller's form. So the network that is built computes with channels last inside, as phones want
-it, on the same weights: in both forms a kernel is stored alike.
+inputs and outputs, has the caller's form. So the network that is built computes with channels last inside, as phones
+want it, on the same weights: in both forms a kernel is stored alike.
 """
 from dataclasses import replace
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfold.errors import BadInputError
-from tfold.files import scratch
+from tfold.errors import BadInputError, NoRoomError
+from tfold.files import no_room_sentence, room_in, scratch
 from tfold.measure.errors import (
     ProfilerNotAvailableError,
     RuntimeNotFoundError,
@@ -135,7 +135,8 @@ class Worker:
         self._folder = self._folder or self._open.enter_context(scratch())
         there, back = self._folder / "in.npz", self._folder / "out.npz"
         try:
-            np.savez(there, *arrays)
+            with room_in(self._folder.parent, temporary=True):
+                np.savez(there, *arrays)
             answer = self._ask(do, inputs=str(there), names=names, outputs=str(back), **fields)
             with np.load(back, allow_pickle=False) as file:
                 return answer, [file[f"arr_{index}"] for index in range(len(file.files))]
@@ -190,6 +191,8 @@ class Worker:
                                         f"Received: {message}. Repair it with: {runtime.install}")
         if kind == "input":
             return BadInputError(f"{message} (File: {self._file.path}.)")
+        if kind == "room":
+            return NoRoomError(no_room_sentence(tempfile.gettempdir(), message, temporary=True))
         if kind == "profiler":
             return ProfilerNotAvailableError(f"{message} (File: {self._file.path}.)")
         older = re.search(r"builtin opcode '(\w+)' version '(\d+)'", message)

@@ -9,7 +9,7 @@ One request a line on stdin, one answer a line on stdout, both JSON; it ends whe
     {"do": "tensors", "inputs": …, "names": …, "wanted": […], "outputs": …}  ← {"ok": {"indices": […]}}
     {"do": "delegation"}                                                   ← {"ok": {"ops": 5, "partitions": [[0, 1]]}}
     {"do": "profile", "path": "/m.tflite", "threads": 1, …}                ← {"ok": {"ops": […], "whole_us": 418.0}}
-    anything that fails                   ← {"error": "import" | "model" | "input" | "profiler", "message": "…"}
+    anything that fails           ← {"error": "import" | "model" | "input" | "profiler" | "room", "message": "…"}
 
 Beside the runtime only NumPy and this package are imported, so that TensorFlow can never come into the same process.
 """
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfold.errors import no_room
 from tfold.measure import litert_profiler
 from tfold.measure.litert_c import ProfilerError, check_version
 from tfold.measure.runtimes import RUNTIMES
@@ -68,7 +69,8 @@ def main(package: str) -> None:
         except ProfilerError as error:
             answer(error="profiler", message=str(error))
         except Exception as error:  # whatever a runtime raises: the host explains it
-            answer(error="model", message=_text(error))
+            reason = no_room(error)
+            answer(error="room" if reason else "model", message=reason or _text(error))
 
 
 def _requests():

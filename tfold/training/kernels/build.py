@@ -1,15 +1,14 @@
 """Compile tfold's TensorFlow operations on this machine, try them, and put them where they are found.
 
-    batch_norm.cc ─▶ compiler ─▶ scratch folder ─▶ trial ─▶ renamed to ~/.cache/tfold/kernels/<key>
-                                                    │ cannot be loaded, or computes something else
-                                                    ▼
-                                                  an error, and nothing is left
+    *.cc ─▶ compiler ─▶ scratch folder ─▶ trial ─▶ renamed to ~/.cache/tfold/kernels/<key>
+               │ fails                      │ cannot be loaded, or computes something else
+               └────────────────────────────┴─▶ an error, and a note: <key>.failed.json
 
-What appears in the cache is whole and has been tried.
+What appears in the cache is whole and has been tried. Behind a failure training goes on without the operations, and the
+note says why.
 """
 
 import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -17,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tfold.errors import TfoldError, one_line
-from tfold.files import LOCK, scratch, sha256_of
+from tfold.files import LOCK, scratch
 from tfold.locks import locked
 from tfold.quiet import quiet
 from tfold.training.kernels import cache
-from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler, version_of
+from tfold.training.kernels.compiler import NAMES, compile_library, find_compiler
 from tfold.training.kernels.load import LOADED
 from tfold.training.kernels.trial import try_it
 
@@ -33,10 +32,12 @@ class Built:
     Attributes:
         path: Of the library.
         fresh: Whether it was built in this call.
+        instruction_set: Of the loops that this processor takes.
     """
 
     path: Path
     fresh: bool
+    instruction_set: str
 
 
 def build(force=False):
@@ -52,7 +53,8 @@ def build(force=False):
 
     Raises:
         TfoldError: No compiler, it fails, TensorFlow has no headers, the cache cannot be written to, or what was
-            built computes something else than the reference. Nothing is left behind then.
+            built computes something else than the reference. Nothing but the reason is left behind then: training
+            goes on without the operations, and warns.
 
     Examples:
         from tfold.training.kernels.build import build
@@ -66,8 +68,19 @@ def make(force=False):
     """`build`, and whether there was anything to do."""
     path = _where()
     before = _identity(path)
-    if before and not force and try_it(path).state == LOADED:
-        return Built(path, fresh=False)
+    found = try_it(path) if before and not force else None
+    if found is not None and found.state == LOADED:
+        return Built(path, False, found.instruction_set)
+    try:
+        built = _made(path, before, force)
+    except TfoldError as error:
+        cache.note_failure(str(error))
+        raise
+    cache.note_failure(None)
+    return built
+
+
+def _made(path, before, force):
     compiler = find_compiler()
     if compiler is None:
         raise TfoldError(
@@ -77,14 +90,14 @@ def make(force=False):
     try:
         with _locked(cache.folder()):
             if not force and _identity(path) not in (None, before):  # by another process, while this one waited
-                return Built(path, fresh=False)
-            _build_into(path.parent, compiler)
+                return Built(path, False, try_it(path).instruction_set)
+            found = _build_into(path.parent, compiler)
     except OSError as error:
         raise TfoldError(
             f"What is built is kept in the user's cache. Received: {one_line(error)} Make {cache.folder()} writable, "
             "or choose another cache: XDG_CACHE_HOME=/path tfold doctor --build-kernels"
         ) from None
-    return Built(path, fresh=True)
+    return Built(path, True, found.instruction_set)
 
 
 def _where():
@@ -123,20 +136,14 @@ def _locked(folder):
 
 
 def _build_into(target, compiler):
-    """Make the folder `target`, with the library and its record, all at once."""
+    """Make the folder `target`, with the library and its record, all at once. Return how the trial went."""
     with scratch(target.parent) as work:
         new = work / "new"
         new.mkdir(mode=0o700)
         made = work / cache.LIBRARY
-        options = compile_library(compiler, cache.SOURCE, made)
+        compiled = compile_library(compiler, made)
         library = made.rename(new / cache.LIBRARY)
-        record = {
-            "sha256": sha256_of(library),
-            "made_for": cache.made_for(),
-            "compiler": f"{shlex.join(compiler)} ({version_of(compiler)})",
-            "options": options,
-        }
-        (new / cache.RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        cache.write_record(library, compiled, compiler)
         for file in new.iterdir():
             file.chmod(0o644)  # whatever the umask says: what others may write to is not loaded
         found = try_it(library)
@@ -148,3 +155,4 @@ def _build_into(target, compiler):
         if target.exists():
             target.rename(work / "old")  # who has it loaded keeps it
         new.rename(target)
+        return found

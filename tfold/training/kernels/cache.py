@@ -3,38 +3,59 @@
     ~/.cache/tfold/kernels/             0700: nobody else puts a library there
       <key>/batch_norm.so               the operations
       <key>/built.json                  what they were built for and by, and the library's sha256
+      <key>.failed.json                 instead of these: why they could not be built
         │
-        └ a hash of TensorFlow's build, batch_norm.cc, the processor and the system
+        └ a hash of TensorFlow's build, the C++ files and the system
 
-A home folder may be shared by several machines, and a library that uses one processor's instructions ends a process
-on another. So each kind of machine has its own key, and none sees another's library.
+A home folder may be shared by several machines. Of one system they share a library: it holds loops for several
+instruction sets, and chooses among them where it is loaded (`instruction_sets.py`).
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import platform
+import shlex
 import stat
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tfold.files import sha256_of
+from tfold.files import sha256_of, whole
+from tfold.training.kernels.compiler import version_of
 
-SOURCE = Path(__file__).with_name("batch_norm.cc")
+SOURCES = tuple(sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cc", ".h")))
 LIBRARY, RECORD = "batch_norm.so", "built.json"
-
-# The instructions that compilers make arithmetic of. The kernel's list has far more, and changes with its version.
-_X86 = ("sse", "ssse", "pni", "avx", "fma", "f16c", "bmi", "abm", "popcnt", "movbe", "adx", "cx16", "lahf_lm", "xop",
-        "tbm", "gfni", "aes", "vaes", "pclmul", "vpclmul", "sha", "amx", "apx")  # fmt: skip
-_MODEL = ("vendor_id", "cpu family", "model", "model name", "CPU implementer", "CPU variant", "CPU part")
+_FAILED = ".failed.json"
 
 
 def folder():
     """Where built operations lie: `tfold/kernels` in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "tfold" / "kernels"
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):  # no $HOME, and a user whom the system has no name for, as in containers
+        base = "/nonexistent/.cache"
+    return Path(base) / "tfold" / "kernels"
+
+
+def unusable():
+    """Return why nothing can be kept in the cache's folder, as half a sentence, or None if something can."""
+    place = folder()
+    while True:
+        try:
+            os.stat(place)
+        except FileNotFoundError:  # it would be made
+            if place.parent == place or place == Path("/nonexistent"):
+                return "this user has no home folder"
+            place = place.parent
+            continue
+        except OSError as error:
+            return f"{place} cannot be looked at ({error.strerror})"
+        if not os.path.isdir(place):
+            return f"{place} is no folder"
+        return None if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written to"
 
 
 def library():
@@ -42,9 +63,9 @@ def library():
     return folder() / key(made_for()) / LIBRARY
 
 
-def anything_built():
-    """Whether there is any library, for whatever machine: a cheap question that needs no TensorFlow."""
-    return any(folder().glob(f"*/{LIBRARY}"))
+def anything():
+    """Whether a library was ever built, or failed to be, for whatever machine: a question that needs no TensorFlow."""
+    return any(_listed(f"*/{LIBRARY}")) or any(_listed(f"*{_FAILED}"))
 
 
 @functools.cache
@@ -52,17 +73,14 @@ def made_for():
     """What a library depends on: one that was made for something else must not be loaded. Imports TensorFlow."""
     import tensorflow as tf
 
-    model, instructions = processor()
     libc = ""
     with suppress(AttributeError, OSError, ValueError):  # glibc alone has it
         libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
     return {
         "tensorflow": f"{tf.version.VERSION} ({tf.version.GIT_VERSION})",
-        "source": sha256_of(SOURCE),
+        "source": _digest(SOURCES),
         "system": f"{platform.system()} {platform.machine()}, C++ ABI {tf.sysconfig.CXX11_ABI_FLAG}",
         "libc": libc,
-        "processor": model,
-        "instructions": instructions,
     }
 
 
@@ -71,33 +89,65 @@ def key(made_for):
     return hashlib.sha256(json.dumps(made_for, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def processor():
-    """(model, instructions): what /proc/cpuinfo or macOS' sysctl say of the first core."""
-    try:
-        first = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
-    except OSError:
-        return _processor_of_macos()
-    said = dict(line.split(":", 1) for line in first.splitlines() if ":" in line)
-    said = {name.strip(): value.strip() for name, value in said.items()}
-    model = ", ".join(said[name] for name in _MODEL if said.get(name))
-    instructions = [name for name in said.get("flags", "").split() if name.startswith(_X86)]
-    return model or platform.processor(), sorted(instructions + said.get("Features", "").split())
+def _digest(paths):
+    return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in paths).encode()).hexdigest()
 
 
-def _processor_of_macos():
-    said = []
-    for name in ("brand_string", "features", "leaf7_features"):  # Apple's own processors have no list of features
-        with suppress(OSError, subprocess.SubprocessError):
-            asked = ["sysctl", "-n", f"machdep.cpu.{name}"]
-            said.append(subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip())
-    return (said[0] if said else platform.processor()), sorted(" ".join(said[1:]).lower().split())
+def write_record(library, compiled, compiler):
+    """Write what a library was built for and by beside it.
+
+    Args:
+        library: Its path.
+        compiled: A `compiler.Compiled`.
+        compiler: The words that start the compiler.
+    """
+    record = {
+        "sha256": sha256_of(library),
+        "made_for": made_for(),
+        "compiler": f"{shlex.join(compiler)} ({version_of(compiler)})",
+        **dataclasses.asdict(compiled),
+    }
+    library.with_name(RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def note_failure(reason):
+    """Remember why the operations could not be built for this process, or with None that they could.
+
+    A cache that cannot be written to remembers nothing: whoever asked for the operations has been told.
+    """
+    path = _failed(key(made_for()))
+    with suppress(OSError):
+        if reason is None:
+            path.unlink(missing_ok=True)
+            return
+        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        if mistrust(folder()) is None:
+            with whole(path) as temporary:
+                temporary.write_text(json.dumps({"reason": reason}) + "\n")
+
+
+def failure():
+    """Return why the operations could not be built for this process, or None. Imports TensorFlow."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(_failed(key(made_for())).read_text())["reason"])
+    return None
+
+
+def _failed(name):
+    return folder() / f"{name}{_FAILED}"
+
+
+def _listed(pattern):
+    """The paths in the cache's folder that match; none where it cannot be read."""
+    with suppress(OSError):
+        yield from folder().glob(pattern)
 
 
 def objection(path):
     """Why a library must not be loaded, or None. Nothing in it is run.
 
-    A file that was cut off would end the process as soon as it is loaded, and so would another processor's
-    instructions: there is no error to catch then. And whoever can write to the file could run anything in this process.
+    A file that was cut off would end the process as soon as it is loaded: there is no error to catch then. And whoever
+    can write to the file could run anything in this process.
 
     Args:
         path: the library; its `built.json` lies beside it.
@@ -140,11 +190,8 @@ def mistrust(path):
 
 def _mismatch(made, here):
     if made["source"] != here["source"]:
-        return "it was built from another tfold's batch_norm.cc"
+        return "it was built from another tfold's C++ files"
     for what, name in (("tensorflow", "TensorFlow"), ("system", "system")):
         if made[what] != here[what]:
             return f"it was built for another {name}, {made[what]}; here is {here[what]}"
-    lacking = sorted(set(made["instructions"]) - set(here["instructions"]))
-    if lacking:
-        return f"it was built for {made['processor']}; the processor here lacks {', '.join(lacking[:5])}"
     return None

@@ -1,9 +1,9 @@
 """Load the compiled operations, where they are built: once a process, and only if they agree with the reference.
 
     $TFOLD_KERNELS or the cache ─▶ cache.objection ─▶ tf.load_op_library ─▶ check.disagreement ─▶ operations()
-                     │ nothing there                  │ cannot be loaded    │ another result
-                     ▼                                ▼                     ▼
-                   None                             None and one warning: the rest of tfold goes on without them
+             │ nothing there   │ could not be built   │ cannot be loaded    │ another result
+             ▼                 ▼                      ▼                     ▼
+            None              None and one warning: the rest of tfold goes on without them
 
 $TFOLD_KERNELS is "off" for none, or the path of a `batch_norm.so` that is built once for many machines; its
 `built.json` lies beside it.
@@ -16,10 +16,10 @@ import warnings
 from pathlib import Path
 
 from tfold.errors import BadInputError, one_line
-from tfold.training.kernels import cache
+from tfold.training.kernels import cache, instruction_sets
 
 VARIABLE = "TFOLD_KERNELS"
-LOADED, OFF, NOT_BUILT, BROKEN = "in use", "off", "not built", "broken"
+LOADED, OFF, NOT_BUILT, FAILED, BROKEN = "in use", "off", "not built", "build failed", "broken"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Found:
     """What came of looking for the operations.
 
     Attributes:
-        state: LOADED, OFF, NOT_BUILT or BROKEN.
+        state: LOADED, OFF, NOT_BUILT, FAILED (to be built) or BROKEN.
         path: Of the library, None if there is none to name.
         reason: Why they are not in use, "" if there is nothing to say.
+        instruction_set: Of the loops that are in use, "" where none are.
         operations: TensorFlow's namespace of them where they are in use, else None.
     """
 
@@ -37,12 +38,14 @@ class Found:
     path: Path | None = None
     reason: str = ""
     operations: object = None
+    instruction_set: str = ""
 
 
 def operations():
     """The compiled operations: `operations().tfold_moments(x=…)`; None where they are not built, off or broken.
 
-    The answer holds for the life of the process. It can be asked for at any time, while a function is traced too.
+    The answer holds for the life of the process. It can be asked for at any time, while a function is traced too. Where
+    they are broken or could not be built, the first call warns.
 
     Raises:
         BadInputError: $TFOLD_KERNELS names no file.
@@ -52,12 +55,8 @@ def operations():
         with _LOCK:
             if _found is None:
                 _found = found = find()
-                if found.state == BROKEN:
-                    warnings.warn(
-                        f"tfold's compiled operations are not used: {found.reason}. Received: {found.path}. {mend()}",
-                        RuntimeWarning,
-                        stacklevel=2,
-                    )
+                if found.state in (BROKEN, FAILED):
+                    warnings.warn(_warning(found), RuntimeWarning, stacklevel=2)
     return _found.operations
 
 
@@ -66,6 +65,13 @@ def mend():
     if os.environ.get(VARIABLE):
         return f"Name a library in ${VARIABLE} that is built for this machine, or unset it."
     return "Build them again: tfold doctor --build-kernels"
+
+
+def _warning(found):
+    start = "tfold's compiled operations are not used, and TensorFlow's own compute batch norm"
+    if found.state == FAILED:
+        return f"{start}: building them failed. {found.reason} To go on without them and this warning: {VARIABLE}=off"
+    return f"{start}: {found.reason}. Received: {found.path}. {mend()}"
 
 
 _found = None
@@ -89,16 +95,21 @@ def find():
                 f"${VARIABLE} is off, or names a library that tfold doctor --build-kernels has built. Received: "
                 f"{chosen}, which is no file. Correct it, or unset it."
             )
-    elif not cache.anything_built():  # without importing TensorFlow
+    elif not cache.anything():  # without importing TensorFlow
         return Found(NOT_BUILT)
     else:
         path = cache.library()
         if not os.path.isfile(path):
-            return Found(NOT_BUILT, None, "what is built is for another TensorFlow, tfold or processor")
+            failure = cache.failure()
+            if failure is not None:
+                return Found(FAILED, None, failure)
+            return Found(NOT_BUILT, None, "what is built is for another TensorFlow, tfold or system")
     reason = cache.objection(path)
     if reason is None:
         library, reason = _load(path)
-    return Found(BROKEN, path, reason) if reason else Found(LOADED, path, "", library)
+    if reason is not None:
+        return Found(BROKEN, path, reason)
+    return Found(LOADED, path, "", library, instruction_sets.in_use(path))
 
 
 def _load(path):

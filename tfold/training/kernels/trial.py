@@ -2,8 +2,7 @@
 
     doctor, build ── $TFOLD_KERNELS ──▶ python -m tfold.training.kernels.trial ──▶ {"state": …, "path": …, "reason": …}
 
-A library can end the process that loads it: one of another TensorFlow, or with another processor's instructions. Here
-that is a sentence.
+A library can end the process that loads it, one of another TensorFlow for example. Here that is a sentence.
 """
 
 import json
@@ -27,7 +26,7 @@ def how_it_stands():
     TensorFlow is imported, in that process, only if there is something to load.
     """
     chosen = os.environ.get(load.VARIABLE, "")
-    return load.find() if chosen == "off" or not (chosen or cache.anything_built()) else try_it()
+    return load.find() if chosen == "off" or not (chosen or cache.anything()) else try_it()
 
 
 def try_it(path=None):
@@ -53,7 +52,7 @@ def try_it(path=None):
         return load.Found(load.BROKEN, path, f"loading it takes more than {TIMEOUT_S:g} s")
     if ended.returncode == 0:
         found = json.loads(ended.stdout)
-        return load.Found(found["state"], found["path"] and Path(found["path"]), found["reason"])
+        return load.Found(**{**found, "path": found["path"] and Path(found["path"])})
     if ended.returncode < 0:
         how = signal.Signals(-ended.returncode).name
     else:
@@ -68,7 +67,8 @@ def main():
             found = load.find()
     except BadInputError:
         found = load.Found(load.BROKEN, None, f"${load.VARIABLE} names no file: {os.environ[load.VARIABLE]}")
-    print(json.dumps({"state": found.state, "path": found.path and str(found.path), "reason": found.reason}))
+    print(json.dumps({"state": found.state, "path": found.path and str(found.path), "reason": found.reason,
+                      "instruction_set": found.instruction_set}))
 
 
 if __name__ == "__main__":
