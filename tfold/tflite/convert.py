@@ -2,6 +2,7 @@
 
     model ─ capture ─▶ graph ─ trace ─▶ function ─ converter ─▶ bytes ─ annotate ─▶ bytes ─ parity ─▶ file
 """
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import keras
 from tfold.checks import check_settled
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.files import check_output, whole
+from tfold.graph.call import inference_arguments
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.tfmot import is_quantize_aware
 from tfold.measure import check_tflite
+from tfold.sampling import model_input
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
 from tfold.tflite.contents import read
@@ -113,7 +116,7 @@ def export(
         )
     has_ranges = is_quantize_aware(model)
     data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges)
-    traced, reference = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
+    traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
     feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
     content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
     content = annotate(content, traced, about(model, format, report, data), called(report))
@@ -122,7 +125,7 @@ def export(
         temporary.write_bytes(content)
         tolerance = format.tolerance if tolerance is None else tolerance
         labels = data.labels[: len(inputs[0])] if data and data.labels is not None and sample is None else None
-        warnings, foreign = list(data.warnings if data else ()), check_tflite(temporary).custom_ops
+        warnings, foreign = [*(data.warnings if data else ()), *said], check_tflite(temporary).custom_ops
         warnings += _float_ops(model, format, temporary, float_fallback)
         if format.name == "dynamic" and quantization(read(temporary)).format != "dynamic":
             warnings.append(
@@ -175,7 +178,7 @@ def _samples(model, format, source, samples, scale, resize, has_ranges):
 
 
 def _traced(model, batch):
-    """The `Trace`, and the model that the file is compared with: of mixed precision, its float32 twin."""
+    """The `Trace`, the model that the file is compared with (of mixed precision, its float32 twin), and warnings."""
     graph = capture(model)
     check_settled(graph, "A .tflite file is made of")
     with_batch(graph, batch)
@@ -185,12 +188,41 @@ def _traced(model, batch):
     except TfoldError:
         raise
     except Exception as error:  # a layer that counts on another batch size raises whatever it likes
+        raise BadInputError(_why_untraceable(model, graph, batch, error)) from error
+    return traced, traced.model if is_mixed else model, _trained_alone(graph)
+
+
+def _trained_alone(graph):
+    """A sentence about layers of Keras 3 that are called with training=True, which holds in no predict()."""
+    layers = [node.label for node in graph
+              if node.call is not None and node.call[1].get("training") is True and not node.step
+              and inference_arguments(node.layer, node.call[1]) != node.call[1] and not _trains_by_default(node.layer)]
+    if not layers:
+        return []
+    return [f"The file computes what model.predict() does, which sets training=True aside: {', '.join(layers)} "
+            f"{'does' if len(layers) == 1 else 'do'} what {'it does' if len(layers) == 1 else 'they do'} at inference."]
+
+
+def _trains_by_default(layer):
+    """Whether training=True is the default of a layer's call, as it is where images are augmented."""
+    default = inspect.signature(type(layer).call).parameters.get("training")
+    return default is not None and default.default is True
+
+
+def _why_untraceable(model, graph, batch, error):
+    """A sentence about a layer that fails where the network is built anew, for as many inputs as the file takes."""
+    layer = getattr(error, "layer", None)
+    where = f"whose layer {layer!r} fails" if layer else "which fails"
+    sizes = {tensor.shape[0] for tensor in family_of(model).flatten(model_input(model))} - {None, batch}
+    if sizes:
         takes = "one input at a time" if batch == 1 else f"{batch} inputs at a time"
-        raise BadInputError(
-            f"The .tflite file takes {takes}. Received: {graph.name!r}, which cannot be built with batch {batch}: "
-            f"{one_line(error)} Build the model without a batch size."
-        ) from error
-    return traced, traced.model if is_mixed else model
+        return (
+            f"The .tflite file takes {takes}. Received: {graph.name!r}, {where} with batch {batch}: {one_line(error)} "
+            f"Build the model without a batch size, or export it for its own: batch={max(sizes)} (--batch).")
+    return (
+        f"A .tflite file is made of a network that TensorFlow can trace for inputs of a fixed size. Received: "
+        f"{graph.name!r}, {where} for {batch} at a time: {one_line(error)} Write the layer without Python that depends "
+        "on what the tensors hold, and so that any batch size will do.")
 
 
 def _traced_quantize_aware(model, format, batch):
@@ -200,7 +232,7 @@ def _traced_quantize_aware(model, format, batch):
             f"A quantisation-aware model becomes an int8 file. Received: {model.name!r}, and quantize={format.name!r}. "
             "Use quantize='int8' (--quantize int8), or export the network that it was made of."
         )
-    return concrete(model, batch), model
+    return concrete(model, batch), model, []
 
 
 def _float_ops(model, format, path, float_fallback):

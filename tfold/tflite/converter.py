@@ -6,9 +6,9 @@ import re
 from contextlib import contextmanager
 
 from tfold.errors import BadInputError, TfoldError, one_line
-from tfold.graph.read_shape import AUGMENTING
 from tfold.quiet import quiet
 from tfold.tflite.calibrate import with_measured_ranges
+from tfold.tflite.layer_checks import check_layers, layers_with
 
 _LOOPS = ("While", "StatelessWhile")
 
@@ -26,6 +26,7 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
+    check_layers(traced)
     if format.needs_samples:
         _refuse_loops(traced, format)
     try:
@@ -58,7 +59,7 @@ def _quantized(converter, input_type, output_type, samples):
 
 def _refuse_loops(traced, format):
     """The converter's calibration ends the process (SIGSEGV) where a loop is."""
-    layers = _layers_with(traced, _LOOPS)
+    layers = layers_with(traced, lambda op: op in _LOOPS)
     if layers:
         raise BadInputError(
             f"An {format.name} file is made of a network without loops. Received: {traced.model.name!r}, in which "
@@ -85,16 +86,11 @@ def _explained(traced, format, text):
             f"Every op of an {format.name} file computes in integers. Received: {name!r}, of which an op cannot: "
             f"{one_line(text)} Let such ops compute in floats: float_fallback=True (--float-fallback)."
         )
-    augmenting = [layer.name for layer in traced.model.layers if type(layer).__name__ in AUGMENTING]
-    if augmenting:
-        return (
-            f"TFLite converts no random numbers. Received: {name!r}, in which {', '.join(augmenting)} augments images. "
-            "Fold it first: tfold.fold leaves out what does nothing at inference."
-        )
-    return (
-        f"TFLite must be able to convert the model. Received: {name!r}, which it cannot: {one_line(text)} "
+    layers = traced.layers_in(text)
+    which = f"of which it cannot convert {', '.join(layers)}" if layers else "which it cannot"
+    way_out = "Replace the layer." if layers else \
         "Export parts of it (keras.Model(inputs, inner tensor)) to find the layer."
-    )
+    return f"TFLite must be able to convert the model. Received: {name!r}, {which}: {one_line(text)} {way_out}"
 
 
 def _listed(title, text):
@@ -107,24 +103,9 @@ def _with_layers(traced, ops):
     """ "Erfinv (layer special), Cholesky (layers a, b)" """
     found = []
     for op in ops:
-        layers = _layers_with(traced, (op, op.removeprefix("Flex")))
+        layers = layers_with(traced, lambda kind, op=op: kind in (op, op.removeprefix("Flex")))
         found.append(f"{op} (layer{'s' * (len(layers) > 1)} {', '.join(layers)})" if layers else op)
     return ", ".join(found)
-
-
-def _layers_with(traced, kinds):
-    """Names of the layers that trace to ops of these kinds, inside the functions that they call too."""
-    definition = traced.function.graph.as_graph_def()
-    inside = {function.signature.name: function.node_def for function in definition.library.function}
-
-    def has(node, seen):
-        if node.op in kinds:
-            return True
-        called = {attr.func.name for attr in node.attr.values() if attr.func.name} | {node.op}
-        return any(has(inner, seen | {name}) for name in called & inside.keys() - seen for inner in inside[name])
-
-    return list(dict.fromkeys(
-        layer for node in definition.node if has(node, frozenset()) for layer in traced.layers_in(node.name)))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ A number is not mistaken for another layer's, as a name may be: "relu_1" is the 
 """
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, execute
@@ -38,6 +39,11 @@ class Trace:
     outputs: tuple
     output_layers: tuple
 
+    @cached_property
+    def definition(self):
+        """The function's ops as TensorFlow writes them down, without the values of its variables."""
+        return self.function.graph.as_graph_def()
+
     def layers_in(self, name):
         """Names of the layers whose scopes are in a tensor's name, in the order of the network.
 
@@ -60,8 +66,8 @@ def trace(graph, dtype=None):
     family = family_of(built.model)
     calls, layers, makers = [], [], {}
     for number, (reads, makes, function) in enumerate(built_calls(graph, built)):
-        calls.append((reads, makes, _scoped(tf, number, function)))
         layers.append(built.layer_names[makes[0].node])
+        calls.append((reads, makes, _scoped(tf, number, function, layers[-1])))
         makers.update({ref: number for ref in makes})
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=re.sub(r"\W", "_", tensor.name))
              for tensor in family.flatten(built.model.input)]
@@ -78,10 +84,14 @@ def trace(graph, dtype=None):
     )
 
 
-def _scoped(tf, number, function):
+def _scoped(tf, number, function, layer):
     def call(tensors):
         with tf.name_scope(f"tfold.{number}"):
-            return function(tensors)
+            try:
+                return function(tensors)
+            except Exception as error:
+                error.layer = layer  # whoever explains the error can say where it came from
+                raise
 
     return call
 
