@@ -9,6 +9,7 @@ from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.quiet import quiet
 from tfold.tflite.calibrate import with_measured_ranges
 from tfold.tflite.layer_checks import check_layers, layers_with
+from tfold.tflite.squared_differences import without_squared_differences
 
 _LOOPS = ("While", "StatelessWhile")
 
@@ -35,8 +36,10 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
             converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function])
             converter.experimental_lower_to_saved_model = False  # nor a folder for one
             format.configure(converter, input_type, output_type, samples, float_fallback, select_tf_ops)
-            if format.name == "int8" and samples is not None:
-                return _quantized(converter, input_type, output_type, samples)
+            if samples is not None:
+                calibrated = _calibrated(converter, format, samples)
+                quantize = _to_int16 if format.name == "int16" else _to_int8
+                return quantize(calibrated, *map(tf.as_dtype, (input_type, output_type)), float_fallback)
             return converter.convert()
     except TfoldError:
         raise
@@ -44,17 +47,33 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
         raise BadInputError(_explained(traced, format, str(error))) from error
 
 
-def _quantized(converter, input_type, output_type, samples):
-    """An int8 file in the converter's own two steps, with our ranges between them."""
+def _calibrated(converter, format, samples):
+    """The float file with ranges, as the converter's two steps have it between them, and our ranges in it."""
     import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
 
     converter.representative_dataset = lambda: itertools.islice(samples(), 1)  # its ranges are replaced
     converter.inference_input_type = converter.inference_output_type = tf.float32
     converter._experimental_calibrate_only = True  # as TensorFlow's guide to its quantisation debugger does
-    calibrated = with_measured_ranges(converter.convert(), samples)
-    return mlir_quantize(
-        calibrated, input_data_type=tf.as_dtype(input_type), output_data_type=tf.as_dtype(output_type))
+    content = converter.convert()
+    return with_measured_ranges(without_squared_differences(content) if format.name == "int16" else content, samples)
+
+
+def _to_int8(calibrated, input_type, output_type, float_fallback):
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    return mlir_quantize(calibrated, input_data_type=input_type, output_data_type=output_type)
+
+
+def _to_int16(calibrated, input_type, output_type, float_fallback):
+    """An int16 file, by the older quantizer: the newer one knows int8 alone."""
+    import numpy as np
+    from tensorflow import int16, int64
+    from tensorflow.lite.python.optimize.calibrator import Calibrator
+
+    numbers = [np.dtype(each.as_numpy_dtype).num for each in (input_type, output_type, int16, int64)]
+    # Nothing is fed to it, so that it takes the ranges that the file has.
+    return Calibrator(calibrated)._calibrator.QuantizeModel(
+        *numbers[:2], float_fallback, *numbers[2:], False, False)
 
 
 def _refuse_loops(traced, format):
