@@ -9,6 +9,7 @@ from tfold.graph.family import family_of
 from tfold.sampling import input_tensors, model_input, random_input
 from tfold.tflite.representative import representative
 from tfold.tflite.samples import Samples
+from tfold.tflite.trace import input_names
 
 COMPARED = 32  # representative samples that a check runs
 RANDOM = 4  # random ones, where there are none
@@ -32,8 +33,8 @@ def representative_samples(model, source, samples=None, scale=None, resize="stre
     if isinstance(source, Samples):
         return source
     tensors = family_of(model).flatten(model_input(model))
-    inputs = [(tensor.name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
-              for tensor in tensors]
+    inputs = [(name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
+              for name, tensor in zip(input_names(model), tensors, strict=True)]
     scales_itself = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in model.layers)
     return representative(source, inputs, samples=samples, scale=scale, seed=seed, resize=resize,
                           scales_itself=scales_itself, calibrates=calibrates)

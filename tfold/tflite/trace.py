@@ -98,7 +98,13 @@ def _scoped(tf, number, function, layer):
 
 def input_names(model):
     """What Keras calls a model's inputs, in the order of its tensors."""
-    return tuple(tensor.name for tensor in family_of(model).flatten(model_input(model)))
+    return tuple(map(_input_name, family_of(model).flatten(model_input(model))))
+
+
+def _input_name(tensor):
+    """A tensor's own name, or, where Keras 3 has numbered it, that of its layer, which a saved model keeps."""
+    layer = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    return layer.name if layer is not None and tensor.name.startswith("keras_tensor") else tensor.name
 
 
 def output_names(model):
