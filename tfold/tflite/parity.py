@@ -12,6 +12,7 @@ from tfold.graph.family import family_of
 from tfold.measure import Worker, check_tflite, resolve
 from tfold.sampling import model_input
 from tfold.tflite.contents import read
+from tfold.tflite.lost_channels import lost_channels
 from tfold.tflite.parity_result import CERTAIN, OutputParity, Parity
 from tfold.tflite.trace import input_names, output_names
 
@@ -71,7 +72,7 @@ def compared(name, expected, received, step=0.0):
     if expected.ndim > 1 and expected.shape[-1] > 1:
         top1 = float((expected.argmax(-1) == received.argmax(-1)).mean())
     return OutputParity(name, largest, float(np.abs(error).mean()), largest / (scale or 1.0), decibels, top1,
-                        step, top1 is not None and _is_certain(expected))
+                        step, top1 is not None and _is_certain(expected), lost_channels(expected, received, step))
 
 
 def _is_certain(y):
