@@ -27,9 +27,10 @@ def equalize_command(model, output, representative, allow_unsafe, custom_objects
     from tfold import equalizing, loading
     from tfold.tflite.model_samples import representative_samples
 
-    data = representative_samples(source, representative, **reading)
+    report = loading.load_report(model)
+    data = representative_samples(source, representative, **reading, report=report)
     done = equalizing.equalize_channels(source, data.as_model_takes_them(source))
-    loading.save_model(done.model, output, force, loading.load_report(model))
+    loading.save_model(done.model, output, force, report)
     common.write_json("equalize", {"input": model, "output": output, "warnings": list(data.warnings), **done.to_json()})
     for warning in data.warnings:
         common.say(f"warning: {warning}", as_json)

@@ -40,12 +40,13 @@ def losses_command(model, file, data, top, plot, overlay, allow_unsafe, custom_o
 
     check_tflite(file)
     source = common.load(model, allow_unsafe, custom_objects)
+    from tfold.loading import load_report
     from tfold.report import drawing, losses_picture
     from tfold.tflite.losses import layer_losses
 
     if plot:
         drawing.check_matplotlib()
-    found = layer_losses(source, file, data, **reading)
+    found = layer_losses(source, file, data, **reading, report=load_report(model))
     lines, times = _overlays(file, found, overlay, timed, force) if overlay else ((), None)
     if plot:
         losses_picture.draw([(each.name, each.decibels, each.lost) for each in found.layers], plot)

@@ -29,9 +29,11 @@ def parity_command(model, files, data, runtime, tolerance, allow_unsafe, custom_
     for file in files:
         check_tflite(file)
     source = common.load(model, allow_unsafe, custom_objects)
+    from tfold.loading import load_report
     from tfold.tflite.compare_files import compare
 
-    found = compare(source, files, data, **reading, tolerance=tolerance, runtime=runtime)
+    found = compare(
+        source, files, data, **reading, tolerance=tolerance, runtime=runtime, report=load_report(model))
     common.write_json("parity", {"input": model, **found.to_json()})
     common.say(str(found), as_json)
     if found.beyond:

@@ -84,8 +84,8 @@ def export(
         float_fallback: let ops of an int8 or int16 file that have no integer form compute in floats.
         select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs. A file that has some
             is not compared with Keras, and a warning says so.
-        report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, and merged layers are called
-            "a+b" in the file.
+        report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, merged layers are called
+            "a+b" in the file, and whether the network takes pixels is known where its scaling is folded.
         sample: input for the check; representative data, or random numbers, if None.
         tolerance: allowed relative difference of the outputs; None: 1e-4 for float32, 1e-2 for float16, 0.1 for int16,
             0.5 for int8 and dynamic.
@@ -115,7 +115,7 @@ def export(
             "Save the model, and export it with KERAS_BACKEND=tensorflow."
         )
     has_ranges = is_quantize_aware(model)
-    data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges)
+    data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges, report)
     traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
     feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
     content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
@@ -165,10 +165,10 @@ def _check_batch(batch):
         raise BadInputError(f"batch is a whole number from 1 on. Received: batch={batch!r}. Most phones run batch=1.")
 
 
-def _samples(model, format, source, samples, scale, resize, has_ranges):
+def _samples(model, format, source, samples, scale, resize, has_ranges, report):
     if source is not None:
         calibrates = format.needs_samples and not has_ranges
-        return representative_samples(model, source, samples, scale, resize, calibrates=calibrates)
+        return representative_samples(model, source, samples, scale, resize, calibrates=calibrates, report=report)
     if format.needs_samples and not has_ranges:
         raise BadInputError(
             f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "

@@ -86,7 +86,7 @@ class Losses:
         return self.table()
 
 
-def layer_losses(model, path, data=None, samples=None, scale=None, resize="stretch"):
+def layer_losses(model, path, data=None, samples=None, scale=None, resize="stretch", report=None):
     """Compare every tensor of a quantised file with the float network's.
 
     Args:
@@ -94,6 +94,7 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
         path: the file.
         data: inputs; random numbers if None. See `tfold.representative_samples`.
         samples, scale, resize: how to read them.
+        report: the fold's report, see `tfold.representative_samples`.
 
     Returns:
         `Losses`.
@@ -115,7 +116,7 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
     said = _said(contents)
     _check_same_weights(model, contents, said)
     data = None if data is None else representative_samples(
-        model, data, samples, scale, resize, calibrates=False)
+        model, data, samples, scale, resize, calibrates=False, report=report)
     batch = contents.tensors[contents.inputs[0]].shape[0]
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     with scratch() as folder:

@@ -40,6 +40,11 @@ class LostChannels:
     same: float
     value: float
 
+    @property
+    def is_all(self):
+        """Whether nothing is left of the output."""
+        return self.left == 1 and len(self.channels) == self.total
+
     def __str__(self):
         some = len(self.channels) > 1
         listed = ", ".join(map(str, self.channels[:SHOWN])) + (", …" if len(self.channels) > SHOWN else "")
@@ -52,9 +57,9 @@ class LostChannels:
 def lost_channels(expected, received, step=0.0):
     """The channels that one array has and the other has not; None where there are none.
 
-    A channel is lost where its numbers differ by less than a few steps of the tensor, or have become one number, and lie
-    off by much of what they differ by. Constant channels lose nothing, and shares and probabilities are all of one size:
-    there a class that hardly occurs among the samples is no loss.
+    A channel is lost where its numbers differ by less than a 64th of what the widest channel's do, and lie off by much
+    of that; or where the whole output has become one number. Constant channels lose nothing, and shares and
+    probabilities are all of one size: there a class that hardly occurs among the samples is no loss.
 
     Args:
         expected, received: float64 arrays `(samples, …)`, of the reference and of the quantized file.
@@ -63,24 +68,25 @@ def lost_channels(expected, received, step=0.0):
     if expected.ndim < 2 or len(expected) < 2 or not expected.size:
         return None
     lowest, highest = float(expected.min()), float(expected.max())
-    if 0 <= lowest and highest <= 1 and received.min() < received.max():
+    is_one_number = bool(received.min() == received.max())
+    if 0 <= lowest and highest <= 1 and not is_one_number:
         return None
     step = step or (highest - lowest) / STEPS
     axes = [expected.ndim - 1] + ([1] if expected.ndim > 2 else [])  # channels last, channels first
     for axis in axes:
-        found = _lost_along(axis, expected, received, step)
+        found = _lost_along(axis, expected, received, step, is_one_number)
         if found is not None:
             return found
     return None
 
 
-def _lost_along(axis, expected, received, step):
+def _lost_along(axis, expected, received, step, is_one_number):
     rest = tuple(each for each in range(expected.ndim) if each != axis)
     low, high = expected.min(rest), expected.max(rest)
     width, error = high - low, np.abs(received - expected).max(rest)
     varies = width > CONSTANT * np.abs(expected).max()
-    gone = received.max(rest) == received.min(rest)
-    lost = np.flatnonzero(varies & ((width < FEW * step) & (error >= width / 16) | gone & (error >= width / 4)))
+    narrow = width < FEW * width.max() / STEPS
+    lost = np.flatnonzero(varies & (narrow & (error >= width / 16) | is_one_number & (error >= width / 4)))
     if not len(lost):
         return None
     values, counts = np.unique(np.take(received, lost, axis), return_counts=True)
