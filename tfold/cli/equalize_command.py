@@ -31,9 +31,11 @@ def equalize_command(model, output, representative, allow_unsafe, custom_objects
     data = representative_samples(source, representative, **reading, report=report)
     done = equalizing.equalize_channels(source, data.as_model_takes_them(source))
     loading.save_model(done.model, output, force, report)
-    common.write_json("equalize", {"input": model, "output": output, "warnings": list(data.warnings), **done.to_json()})
+    common.write_json("equalize", {"input": model, "output": output, "samples": data.count, "available": data.available,
+                                   "warnings": list(data.warnings), **done.to_json()})
     for warning in data.warnings:
         common.say(f"warning: {warning}", as_json)
+    common.say(f"ranges measured on {data.counted} of {data.source}", as_json)
     common.say(str(done), as_json)
     needed = common.model_words(allow_unsafe, custom_objects)
     exported = common.path_word(Path(output).with_suffix(".tflite"))

@@ -54,7 +54,7 @@ def losses_command(model, file, data, top, plot, overlay, allow_unsafe, custom_o
                                  "time_overlay": timed, "op_times": times})
     for warning in found.warnings:
         common.say(f"warning: {warning}", as_json)
-    common.say(f"signal ÷ noise on {found.samples} sample{'s' * (found.samples != 1)} of {found.data}", as_json)
+    common.say(f"signal ÷ noise on {found.counted}", as_json)
     common.say(found.table(top), as_json)
     for line in lines:
         common.say(line, as_json)

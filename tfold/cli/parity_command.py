@@ -7,7 +7,7 @@ from tfold.cli import common
 @click.command("parity")
 @click.argument("model", type=click.Path())
 @click.argument("files", type=click.Path(), nargs=-1, required=True)
-@common.data_options("--data", "What both are run on (random numbers if left out)")
+@common.data_options("--data", "What both are run on (random numbers if left out)", default="all")
 @click.option("--runtime", type=click.Choice(["litert", "tflite-runtime"]), default="litert", show_default=True,
               help="What runs the files.")
 @common.tolerance_option

@@ -62,7 +62,7 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
         model: the Keras model.
         paths: of the .tflite files.
         data: input: a file, a folder of images, arrays, `Samples`…; random numbers if None.
-        samples, scale, resize: how to read it, see `representative`.
+        samples, scale, resize: how to read it, see `representative`; all samples where `samples` is None.
         report: the fold's report, see `tfold.representative_samples`.
         tolerance: allowed relative difference; None: what each file's number format makes of a sound network.
         runtime: which runtime runs the files.
@@ -81,7 +81,7 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
     formats = {path: quantization(each).format for path, each in contents.items()}
     batch = math.lcm(*(each.tensors[each.inputs[0]].shape[0] for each in contents.values()))
     data = None if data is None else representative_samples(
-        model, data, samples, scale, resize, calibrates=False, report=report)
+        model, data, samples, scale, resize, calibrates=False, report=report, every=True)
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     labels = data.labels[: len(inputs[0])] if data is not None and data.labels is not None else None
     floats = next((path for path, form in formats.items() if form == "float32"), None)

@@ -27,7 +27,7 @@ def read_images(folder, inputs, most, rng, resize, scaling):
         scaling: (the scale that was told or None, whether the model scales its input itself).
 
     Returns:
-        (name of the input → pixels `(n, height, width, channels)`, labels or None)
+        (name of the input → pixels `(n, height, width, channels)`, labels or None, how many images there are)
     """
     wanted = _checked_input(inputs, folder, *scaling)
     paths = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
@@ -47,7 +47,7 @@ def read_images(folder, inputs, most, rng, resize, scaling):
             for image, index in zip(pixels, chosen, strict=True):
                 decoded = _resized(tf, _decoded(tf, paths[index], wanted.shape[-1]), wanted.shape[:2], resize)
                 image[...] = decoded if wanted.is_float else np.round(decoded)
-    return {wanted.name: pixels}, None if labels is None else labels[chosen]
+    return {wanted.name: pixels}, None if labels is None else labels[chosen], len(paths)
 
 
 def _checked_input(inputs, folder, scale, scales_itself):

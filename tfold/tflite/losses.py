@@ -54,19 +54,27 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """Every layer's loss: `layers` in the order of the network, `worst` first; on `samples` samples of `data`."""
+    """Every layer's loss: `layers` in the order of the network, `worst` first; on `samples` samples of `data`, which
+    has `available`."""
 
     layers: tuple
     samples: int
     data: str
     warnings: tuple = ()
+    available: int | None = None
+
+    @property
+    def counted(self):
+        """On how many samples, in words: "200 of the 1,797 samples of test.npz"."""
+        of = f" of the {self.available:,}" if self.available and self.available > self.samples else ""
+        return f"{self.samples:,}{of} sample{'s' * (self.samples != 1)} of {self.data}"
 
     @property
     def worst(self):
         return tuple(sorted(self.layers, key=lambda each: each.decibels))
 
     def to_json(self):
-        return {"samples": self.samples, "data": self.data, "warnings": list(self.warnings),
+        return {"samples": self.samples, "available": self.available, "data": self.data, "warnings": list(self.warnings),
                 "layers": [asdict(each) for each in self.worst]}
 
     def table(self, rows=None):
@@ -123,7 +131,8 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
         reference = export(model, folder / "float32.tflite", batch=batch, tolerance=float("inf")).path
         layers = _compared(
             read(reference), contents, dict(zip(input_names(model), inputs, strict=True)), _renaming(said))
-    return Losses(layers, len(inputs[0]), source, data.warnings if data else ())
+    available = data.available if data else None
+    return Losses(layers, len(inputs[0]), source, data.warnings if data else (), available)
 
 
 def _said(contents):

@@ -20,12 +20,12 @@ RANDOM = 4  # random ones, where there are none
 
 
 def representative_samples(model, source, samples=None, scale=None, resize="stretch", seed=0, calibrates=True,
-                           report=None):
+                           report=None, every=False):
     """Representative data for a model, read and checked: what `export(representative_dataset=…)` takes.
 
     Args:
         model: a Functional or Sequential Keras model.
-        source, samples, scale, resize, seed, calibrates: see `tfold.tflite.representative.representative`.
+        source, samples, scale, resize, seed, calibrates, every: see `tfold.tflite.representative.representative`.
         report: the fold's `Report`, or its JSON: a network whose scaling a fold took in takes what it took before.
 
     Returns:
@@ -42,7 +42,7 @@ def representative_samples(model, source, samples=None, scale=None, resize="stre
     inputs = [(name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
               for name, tensor in zip(input_names(model), tensors, strict=True)]
     return representative(source, inputs, samples=samples, scale=scale, seed=seed, resize=resize,
-                          scales_itself=scales_itself(model, report), calibrates=calibrates)
+                          scales_itself=scales_itself(model, report), calibrates=calibrates, every=every)
 
 
 def scales_itself(model, report=None):

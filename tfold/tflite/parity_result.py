@@ -107,5 +107,6 @@ class Parity:
         lines = [f"parity with Keras on {self.samples} sample{'s' * (self.samples != 1)} ({self.data})",
                  *(f"  {each}" for each in self.outputs)]
         if self.accuracy:
-            lines.append("  accuracy {:.2%} in Keras, {:.2%} in the file".format(*self.accuracy))
+            lines.append("  accuracy {:.2%} in Keras, {:.2%} in the file, on {:,} labeled sample{}".format(
+                *self.accuracy, self.samples, "s" * (self.samples != 1)))
         return "\n".join(lines)
