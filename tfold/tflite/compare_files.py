@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tfold.tflite.contents import read
 from tfold.tflite.formats import FORMATS
 from tfold.tflite.model_samples import compared_inputs, representative_samples
-from tfold.tflite.parity import compare_files, parity
+from tfold.tflite.parity import batch_of, check_ends, compare_files, parity
 from tfold.tflite.summary import quantization
 
 
@@ -78,8 +78,10 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
     >>> print(tfold.compare(model, ["float32.tflite", "int8.tflite"], "test.npz"))
     """
     contents = {path: read(path) for path in paths}
+    for each in contents.values():
+        check_ends(each)
     formats = {path: quantization(each).format for path, each in contents.items()}
-    batch = math.lcm(*(each.tensors[each.inputs[0]].shape[0] for each in contents.values()))
+    batch = math.lcm(*(batch_of(each.tensors[each.inputs[0]]) for each in contents.values()))
     data = None if data is None else representative_samples(
         model, data, samples, scale, resize, calibrates=False, report=report, every=True)
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)

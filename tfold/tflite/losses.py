@@ -10,6 +10,7 @@ The tensors are the runtime's own (`experimental_preserve_all_tensors`); a tenso
 import json
 import re
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from tfold.tflite.annotate import METADATA
 from tfold.tflite.contents import read
 from tfold.tflite.convert import export
 from tfold.tflite.model_samples import compared_inputs, representative_samples
-from tfold.tflite.parity import fed
+from tfold.tflite.parity import batch_of, check_ends, fed
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import input_names
 
@@ -74,8 +75,8 @@ class Losses:
         return tuple(sorted(self.layers, key=lambda each: each.decibels))
 
     def to_json(self):
-        return {"samples": self.samples, "available": self.available, "data": self.data, "warnings": list(self.warnings),
-                "layers": [asdict(each) for each in self.worst]}
+        return {"samples": self.samples, "available": self.available, "data": self.data,
+                "warnings": list(self.warnings), "layers": [asdict(each) for each in self.worst]}
 
     def table(self, rows=None):
         """Text for people, worst first."""
@@ -121,11 +122,12 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
             f"What quantisation costs is seen in a quantised file. Received: {path}, a {found.format} file. "
             "Export one: quantize='int8' (--quantize int8)."
         )
+    check_ends(contents)
     said = _said(contents)
     _check_same_weights(model, contents, said)
     data = None if data is None else representative_samples(
         model, data, samples, scale, resize, calibrates=False, report=report)
-    batch = contents.tensors[contents.inputs[0]].shape[0]
+    batch = batch_of(contents.tensors[contents.inputs[0]])
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     with scratch() as folder:
         reference = export(model, folder / "float32.tflite", batch=batch, tolerance=float("inf")).path
@@ -139,16 +141,16 @@ def _said(contents):
     """What `tfold.export` wrote into the file about itself; {} where it did not."""
     try:
         said = json.loads(contents.metadata.get(METADATA, b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):  # another program's, or damaged
         said = {}
     return said if isinstance(said, dict) else {}
 
 
 def _renaming(said):
     """Function from a tensor's name in an export without the fold's report to its name in this file: "a-b" → "a+b"."""
-    fold = said.get("fold") or {}
-    called = fold.get("called") or {}
-    if not called:
+    fold = said.get("fold")
+    called = fold.get("called") if isinstance(fold, dict) else None
+    if not called or not isinstance(called, dict):
         return lambda name: name
     longest_first = sorted(map(re.escape, called), key=len, reverse=True)
     whole_names = re.compile(rf"(?:(?<=^)|(?<=;))({'|'.join(longest_first)})(?=$|;|/)")
@@ -172,9 +174,14 @@ def _compared(exact, rounded, inputs, renamed):
     sums = {index: _Sums() for index in pairs}
     runs = (_runs(file, inputs, indices) for file, indices in (
         (exact, [tensor.index for tensor in pairs.values()]), (rounded, list(pairs))))
-    for of_exact, of_rounded in zip(*runs, strict=True):
+    for of_exact, of_rounded in zip_longest(*runs):
+        if of_exact is None or of_rounded is None:
+            raise BadInputError(
+                f"A file takes as many samples at a time as it says. Received: {rounded.path}, whose inputs contradict "
+                "each other. It may be damaged: export the model again.")
         for index, tensor in pairs.items():
-            sums[index].add(tensor.real(of_exact[tensor.index]), rounded.tensors[index].real(of_rounded[index]))
+            found = rounded.tensors[index].real(of_rounded[index])
+            sums[index].add(tensor.name, tensor.real(of_exact[tensor.index]), found)
     decibels = {index: each.decibels for index, each in sums.items()}
     layers = []
     for op in rounded.ops:
@@ -195,7 +202,8 @@ def _pairs(exact, rounded, renamed):
     pairs = {tensor.index: names[tensor.name] for tensor in rounded.tensors
              if tensor.name in names and not tensor.is_constant and tensor.shape == names[tensor.name].shape}
     for op in rounded.ops:  # what is converted at the ends has names of its own
-        if op.kind not in ("QUANTIZE", "DEQUANTIZE") or rounded.tensors[op.inputs[0]].is_constant:
+        if op.kind not in ("QUANTIZE", "DEQUANTIZE") or not op.inputs or not op.outputs \
+                or rounded.tensors[op.inputs[0]].is_constant:
             continue
         if op.inputs[0] in pairs:
             pairs.setdefault(op.outputs[0], pairs[op.inputs[0]])
@@ -220,7 +228,11 @@ class _Sums:
         self.signal = self.noise = 0.0
         self.lowest, self.highest = np.inf, -np.inf
 
-    def add(self, exact, rounded):
+    def add(self, name, exact, rounded):
+        if exact.shape != rounded.shape:
+            raise BadInputError(
+                f"A tensor has one shape in the float and in the quantised file. Received: {name!r}, {exact.shape} and "
+                f"{rounded.shape}. The file may be damaged: export the model again.")
         self.signal += float(np.square(exact).sum())
         self.noise += float(np.square(rounded - exact).sum())
         self.lowest = min(self.lowest, float(exact.min(initial=np.inf)))
