@@ -68,7 +68,8 @@ def test_what_does_not_fit_into_memory_is_left_out_and_said(model, file, monkeyp
 
 def test_losses_and_calibration_say_that_they_took_a_part(model, file):
     found = layer_losses(model, file, X)
-    assert (found.samples, found.available) == (200, COUNT) == (found.to_json()["samples"], found.to_json()["available"])
+    said = found.to_json()
+    assert (found.samples, found.available) == (200, COUNT) == (said["samples"], said["available"])
     assert "200 of the 333 samples" in found.counted
     assert tfold.representative_samples(model, X).counted == "200 of 333 samples"
     assert tfold.representative_samples(model, X[:150]).counted == "150 samples"

@@ -1,4 +1,4 @@
-"""Layers that no .tflite file can hold: one sentence names the layer and the reason; what can be exported is exported."""
+"""Layers that no .tflite file can hold: a sentence names the layer and the reason. What can be exported is exported."""
 import keras
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Parts of a network that are zero everywhere, or constant: the file loads, in every number format, and is near Keras."""
+"""Parts of a network that are zero everywhere, or constant: the file loads in every format, and is near Keras."""
 import itertools
 
 import keras

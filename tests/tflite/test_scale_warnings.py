@@ -31,7 +31,8 @@ SCALING = {
 
 
 def warned(model, data, report=None, **how):
-    return [each for each in tfold.representative_samples(model, data, report=report, **how).warnings if "scale" in each]
+    found = tfold.representative_samples(model, data, report=report, **how).warnings
+    return [each for each in found if "scale" in each]
 
 
 @pytest.mark.parametrize("name", SCALING)

@@ -35,7 +35,8 @@ def data_options(name, what, required=False, default="200"):
             help="How images get the input's size.",
         )(command)
         command = click.option("--scale", type=Scale(), help="What pixels 0 and 255 become: --scale=-1,1.")(command)
-        command = click.option("--samples", type=click.IntRange(2), help=f"How many to take.  [default: {default}]")(command)
+        command = click.option(
+            "--samples", type=click.IntRange(2), help=f"How many to take.  [default: {default}]")(command)
         return click.option(
             name, type=click.Path(), required=required, help=f"{what}: a .npz, a .npy or a folder of images.")(command)
 

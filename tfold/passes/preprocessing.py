@@ -50,7 +50,7 @@ def folded_numbers(before, after):
 
 
 def scaling_first(graph):
-    """The nodes among `standing_first` whose factors are large: a network that has one takes pixels, not small numbers."""
+    """The nodes among `standing_first` with a large factor: a network that has one takes pixels, not small numbers."""
     return [node for node in standing_first(graph)
             if np.abs(np.log(np.abs(node.attrs["affine"].scale) + TINY)).max() > np.log(HARMLESS)]
 

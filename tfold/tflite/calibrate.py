@@ -17,12 +17,13 @@ from tfold.tflite.schema import names, schema
 from tfold.tflite.write import packed
 
 
-def with_measured_ranges(content, samples):
+def with_measured_ranges(content, samples, pixels=()):
     """A calibrated float file with other ranges.
 
     Args:
         content: bytes of a float .tflite file in which tensors have a range, as the converter's calibration leaves it.
         samples: function that yields lists of arrays, one for each input of the file, in its order.
+        pixels: numbers of the inputs that are bytes in the model: each gets a step of one and loses nothing.
 
     Returns:
         bytes of the same file with the ranges that its tensors have on the samples.
@@ -35,6 +36,8 @@ def with_measured_ranges(content, samples):
     ranged = [index for index, tensor in enumerate(main.tensors)
               if tensor.quantization is not None and tensor.quantization.min is not None]
     found = _ranges(content, main, ranged, samples)
+    bytes_ = {int(main.inputs[number]) for number in pixels}
+    found.update(dict.fromkeys(bytes_ & found.keys(), (0.0, 255.0)))
     for index, (low, high) in found.items():
         if not np.isfinite([low, high]).all():
             name = main.tensors[index].name.decode()

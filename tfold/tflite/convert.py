@@ -28,7 +28,7 @@ from tfold.tflite.parity import parity
 from tfold.tflite.parity_result import Parity
 from tfold.tflite.qat_trace import concrete
 from tfold.tflite.summary import quantization
-from tfold.tflite.trace import trace
+from tfold.tflite.trace import trace, trace_floats
 
 # A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
@@ -79,7 +79,9 @@ def export(
             folder of images, arrays, a callable, or `Samples`; see `tfold.representative_samples`. The check uses it as
             well.
         samples, scale, resize: how to read it, see `tfold.representative_samples`.
-        input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files.
+        input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files. By
+            default floats, and whole numbers where the model takes such: its uint8 pixels are what an int8 file takes.
+            (An int16 file takes floats, whole numbers that are looked up apart.)
         batch: how many inputs the file takes at a time.
         float_fallback: let ops of an int8 or int16 file that have no integer form compute in floats.
         select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs. A file that has some
@@ -116,9 +118,10 @@ def export(
         )
     has_ranges = is_quantize_aware(model)
     data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges, report)
-    traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(model, batch)
-    feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
-    content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
+    traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(
+        model, batch, _taken_as_floats(format, input_type))
+    feed = None if has_ranges or data is None else lambda: _fed(data.full_batches(batch), traced)
+    content = converted(traced, format, *types, feed, float_fallback, select_tf_ops, as_bytes=input_type is None)
     content = annotate(content, traced, about(model, format, report, data), called(report))
     inputs, source = compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
@@ -177,14 +180,32 @@ def _samples(model, format, source, samples, scale, resize, has_ranges, report):
     return None
 
 
-def _traced(model, batch):
+def _taken_as_floats(format, input_type):
+    """Function from an input's type in the model to whether the file is to quantize it, and not to cast it first."""
+    if not format.needs_samples:
+        return None
+    if input_type is None and format.name == "int8":  # as the model takes them: bytes are such integers already
+        return lambda dtype: dtype == "uint8"
+    return lambda dtype: True  # no quantizer of int16 knows a cast
+
+
+def _fed(batches, traced):
+    """Batches in the types that the traced function takes."""
+    for batch in batches:
+        yield [array.astype("float32") if number in traced.as_floats else array for number, array in enumerate(batch)]
+
+
+def _traced(model, batch, taken_as_floats=None):
     """The `Trace`, the model that the file is compared with (of mixed precision, its float32 twin), and warnings."""
     graph = capture(model)
     check_settled(graph, "A .tflite file is made of")
     with_batch(graph, batch)
     is_mixed = any(node.dtype in OTHER_FLOATS for node in graph)
     try:
-        traced = trace(graph, "float32" if is_mixed else None)
+        dtype = "float32" if is_mixed else None
+        traced = trace(graph, dtype)
+        if taken_as_floats is not None:
+            traced = trace_floats(graph, dtype, traced, taken_as_floats)
     except TfoldError:
         raise
     except Exception as error:  # a layer that counts on another batch size raises whatever it likes

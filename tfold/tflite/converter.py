@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.quiet import quiet
+from tfold.tflite.byte_inputs import with_bytes
 from tfold.tflite.calibrate import with_measured_ranges
 from tfold.tflite.layer_checks import check_layers, layers_with
 from tfold.tflite.squared_differences import without_squared_differences
@@ -14,12 +15,14 @@ from tfold.tflite.squared_differences import without_squared_differences
 _LOOPS = ("While", "StatelessWhile")
 
 
-def converted(traced, format, input_type, output_type, samples=None, float_fallback=False, select_tf_ops=False):
+def converted(traced, format, input_type, output_type, samples=None, float_fallback=False, select_tf_ops=False,
+              as_bytes=False):
     """The bytes of a .tflite file.
 
     Args:
         traced: the `Trace`.
         format, input_type, output_type, samples, float_fallback, select_tf_ops: see `Format.configure`.
+        as_bytes: let the inputs that the function takes as floats be bytes 0…255 in the file, as in the model.
 
     Raises:
         BadInputError: the network cannot be converted; names the ops and the layers they come from.
@@ -37,9 +40,11 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
             converter.experimental_lower_to_saved_model = False  # nor a folder for one
             format.configure(converter, input_type, output_type, samples, float_fallback, select_tf_ops)
             if samples is not None:
-                calibrated = _calibrated(converter, format, samples)
+                pixels = [number for number in traced.as_floats if traced.input_types[number] == "uint8"]
+                calibrated = _calibrated(converter, format, samples, pixels)
                 quantize = _to_int16 if format.name == "int16" else _to_int8
-                return quantize(calibrated, *map(tf.as_dtype, (input_type, output_type)), float_fallback)
+                content = quantize(calibrated, *map(tf.as_dtype, (input_type, output_type)), float_fallback)
+                return with_bytes(content, pixels) if as_bytes and pixels and format.name == "int8" else content
             return converter.convert()
     except TfoldError:
         raise
@@ -47,7 +52,7 @@ def converted(traced, format, input_type, output_type, samples=None, float_fallb
         raise BadInputError(_explained(traced, format, str(error))) from error
 
 
-def _calibrated(converter, format, samples):
+def _calibrated(converter, format, samples, pixels):
     """The float file with ranges, as the converter's two steps have it between them, and our ranges in it."""
     import tensorflow as tf
 
@@ -55,7 +60,8 @@ def _calibrated(converter, format, samples):
     converter.inference_input_type = converter.inference_output_type = tf.float32
     converter._experimental_calibrate_only = True  # as TensorFlow's guide to its quantisation debugger does
     content = converter.convert()
-    return with_measured_ranges(without_squared_differences(content) if format.name == "int16" else content, samples)
+    return with_measured_ranges(without_squared_differences(content) if format.name == "int16" else content, samples,
+                                pixels)
 
 
 def _to_int8(calibrated, input_type, output_type, float_fallback):

@@ -41,8 +41,8 @@ class OutputParity:
     def warning(self):
         """A sentence where an output's numbers are too small for its steps, or tell little; or ""."""
         if self.lost and self.lost.is_all:
-            return (f"Output {self.name} is one number in the file, whatever it is given: {self.lost}. Look for where it "
-                    "is joined with larger numbers, or for inputs on another scale: tfold losses.")
+            return (f"Output {self.name} is one number in the file, whatever it is given: {self.lost}. Look for where "
+                    "it is joined with larger numbers, or for inputs on another scale: tfold losses.")
         if self.lost:
             return (f"Output {self.name} holds numbers of very different size in one quantized tensor: {self.lost}. "
                     "Give them an output of their own, or scale the large ones down in the network.")

@@ -52,9 +52,9 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
             - an array, a dict of arrays, a tuple `(x, y)`, a keras PyDataset, a tf.data.Dataset or another iterable of
               batches: x or `(x, y)`.
         inputs: of the model, in its order: `(name, shape without batch, dtype)` each, see `Input`.
-        samples: how many to take; 200 if None, or all with `every`. Files, arrays and what has a length are picked from at random, so that
-            data sorted by class are not calibrated on one class; callables and other iterables are read from their
-            start, in their own order.
+        samples: how many to take; 200 if None, or all with `every`. Files, arrays and what has a length are picked from
+            at random, so that data sorted by class are not calibrated on one class; callables and other iterables are
+            read from their start, in their own order.
         scale: `(low, high)`: pixels 0…255 become low…high. Needed for a folder of images, unless the model scales them
             itself; (0, 255) leaves them as they are.
         seed: of the random choice.
@@ -94,9 +94,10 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
     if samples and count < samples:
         warnings.append(f"{samples} samples were asked for; {name} has {count}.")
     if every and not samples and available != count:
-        warnings.append(f"{count:,} of {f'the {available:,}' if available else 'the'} samples of {name} are compared: "
-                        f"{'more take too much memory' if available else 'it does not say how many there are'}. Another "
-                        "number of them: samples= (--samples).")
+        of, why = (f" {available:,}", "more take too much memory") if available else (
+            "", "it does not say how many there are")
+        warnings.append(f"{count:,} of the{of} samples of {name} are compared: {why}. Another number of them: samples= "
+                        "(--samples).")
     if calibrates and count < FEW:
         warnings.append(f"Calibrated on {count} samples ({name}); 100 or more are usual.")
     for each in inputs:

@@ -63,7 +63,7 @@ class Archive(Mapping):
         return array
 
     def _check(self, key):
-        """Raise `BadInputError` for a member that cannot be read, or says something else in its header than it holds."""
+        """Raise `BadInputError` for a member that cannot be read, or whose header says something else than it holds."""
         archive = self.opened.zip
         member = archive.getinfo(f"{key}.npy" if f"{key}.npy" in archive.namelist() else key)
         where = f"{self.path} ({key})"
@@ -73,8 +73,8 @@ class Archive(Mapping):
                 "its password, and save it with numpy.savez.")
         if member.compress_type not in METHODS:
             raise BadInputError(
-                f"A .npz file is packed as numpy.savez and numpy.savez_compressed pack it. Received: {where}, packed by "
-                f"method {member.compress_type}. Save it again.")
+                f"A .npz file is packed as numpy.savez and numpy.savez_compressed pack it. Received: {where}, packed "
+                f"by method {member.compress_type}. Save it again.")
         try:
             with archive.open(member) as file:
                 magic = np.lib.format.read_magic(file)

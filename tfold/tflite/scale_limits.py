@@ -7,9 +7,9 @@
     ReLU, mean  step(x)                          a 64th of that
 
 XNNPACK refuses a file in which a ratio of steps is beyond a power of two (256 for most ops), and the interpreter then
-does not load it. That happens where a branch is zero everywhere, as behind a batch norm whose γ is zero, or where a ReLU
-never fires: the range is nothing, and so is the step. Numbers that are all zero stay so in any range that has a zero in
-it; and steps far shorter than those of what they are computed from tell nothing, so that nothing is lost by the widening.
+does not load it. That happens where a branch is zero everywhere, as behind a batch norm whose γ is zero, or where a
+ReLU never fires: the range is nothing, and so is the step. Numbers that are all zero stay so in any range that has a
+zero in it; and steps far shorter than those of what they are computed from tell nothing: widening them loses nothing.
 """
 import math
 
@@ -89,7 +89,7 @@ class _Steps:
 
 
 def _stretched(low, high, step):
-    """A range with steps of at least so much: by a factor, so that zero stays where it is; nothing becomes [0, wide]."""
+    """A range with steps of at least so much: by a factor, so that zero stays in its place; nothing becomes [0, wide]."""
     width = max(high, 0.0) - min(low, 0.0)
     if step * _STEPS <= width:
         return low, high
