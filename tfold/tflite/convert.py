@@ -2,8 +2,10 @@
 
     model ─ capture ─▶ graph ─ trace ─▶ function ─ converter ─▶ bytes ─ annotate ─▶ bytes ─ parity ─▶ file
 """
+import gc
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -30,6 +32,7 @@ from tfold.tflite.qat_trace import concrete
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import trace, trace_floats
 
+LARGE = 2**26  # bytes of a file from which on memory is given back before the check
 # A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
 
@@ -120,9 +123,12 @@ def export(
     data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges, report)
     traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(
         model, batch, _taken_as_floats(format, input_type))
-    feed = None if has_ranges or data is None else lambda: _fed(data.full_batches(batch), traced)
+    feed = None if has_ranges or data is None else partial(_fed, data, batch, traced.as_floats)
     content = converted(traced, format, *types, feed, float_fallback, select_tf_ops, as_bytes=input_type is None)
     content = annotate(content, traced, about(model, format, report, data), called(report))
+    traced = None
+    if len(content) > LARGE:  # what was traced holds the weights twice, and itself in a circle
+        gc.collect()
     inputs, source = compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
         temporary.write_bytes(content)
@@ -189,10 +195,10 @@ def _taken_as_floats(format, input_type):
     return lambda dtype: True  # no quantizer of int16 knows a cast
 
 
-def _fed(batches, traced):
+def _fed(data, batch, as_floats):
     """Batches in the types that the traced function takes."""
-    for batch in batches:
-        yield [array.astype("float32") if number in traced.as_floats else array for number, array in enumerate(batch)]
+    for arrays in data.full_batches(batch):
+        yield [array.astype("float32") if number in as_floats else array for number, array in enumerate(arrays)]
 
 
 def _traced(model, batch, taken_as_floats=None):
