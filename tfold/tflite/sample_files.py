@@ -55,12 +55,11 @@ class Archive(Mapping):
             raise
         except Exception as error:  # as above: zlib's, zipfile's, NumPy's
             raise BadInputError(_explained(f"{self.path} ({key})", error)) from error
-        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is none
-            raise BadInputError(
-                f"A .npz file is a zip archive of NumPy arrays. Received: {self.path}, in which {key} is something "
-                "else. Save it with numpy.savez."
-            )
         return array
+
+    def _foreign(self, key):
+        return (f"A .npz file is a zip archive of NumPy arrays. Received: {self.path}, in which {key} is something else. "
+                "Save it with numpy.savez.")
 
     def _check(self, key):
         """Raise `BadInputError` for a member that cannot be read, or whose header says something else than it holds."""
@@ -77,10 +76,16 @@ class Archive(Mapping):
                 f"by method {member.compress_type}. Save it again.")
         try:
             with archive.open(member) as file:
+                is_array = file.read(6) == b"\x93NUMPY"
+            if not is_array:  # NumPy would give its bytes
+                raise BadInputError(self._foreign(key))
+            with archive.open(member) as file:
                 magic = np.lib.format.read_magic(file)
                 read = np.lib.format.read_array_header_1_0 if magic == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(file)
                 held = member.file_size - file.tell()
+        except BadInputError:
+            raise
         except Exception as error:  # MemoryError among them: Python's parser raises it for what is nested too deep
             raise BadInputError(_explained(where, error)) from error
         declared = math.prod(shape) * dtype.itemsize
