@@ -21,7 +21,7 @@ def test_the_table_begins_with_the_worst_layer(losses, tmp_path, monkeypatch, un
     ended = losses("--top", 3)
     said = ended.out.splitlines()
     assert (ended.code, ended.err, len(said)) == (0, "", 7)
-    assert said[0].startswith("signal ÷ noise on 10 samples of ") and "images.npz" in said[0]
+    assert said[0].startswith("signal ÷ noise on 10 of the ") and " samples of " in said[0] and "images.npz" in said[0]
     assert said[1].split() == ["layer", "op", "signal÷noise", "lost", "here", "range", "step"]
     decibels = [float(line.split(" dB")[0].split()[-1]) for line in said[2:5]]
     assert decibels == sorted(decibels) and 0 < decibels[0] < 60

@@ -152,7 +152,7 @@ class Subclassed(keras.Model):
 @pytest.mark.parametrize("make, words", [
     (with_alpha, "Received: 'trained' with 1 of them .first_alpha.*tfold.fold"),
     (with_an_op_that_tflite_lacks, "builtin ops alone. Received: 'special', which needs .*Erfinv"),
-    (for_a_batch_of_four, "one input at a time. Received: 'four', which cannot be built with batch 1"),
+    (for_a_batch_of_four, "one input at a time. Received: 'four', whose layer 'reshape.*' fails with batch 1"),
     (without_numbers, "Received: 'log', which gives NaN or infinity at output .*sample="),
     (of_unknown_size, r"fixed input size. Received: input 'picture' of shape \(None, None, None, 3\)"),
     (Subclassed, "a subclassed model"),

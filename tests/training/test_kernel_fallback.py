@@ -18,6 +18,7 @@ from tfold.training.kernels import cache, load
 from tfold.training.kernels.build import build
 from tfold.training.kernels.trial import how_it_stands, try_it
 
+
 def train():
     """Two epochs with whatever computes batch norm here; (that, tfold's warnings about the operations)."""
     keras.utils.set_random_seed(0)

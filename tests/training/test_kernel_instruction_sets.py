@@ -39,7 +39,7 @@ def test_the_best_one_is_taken(kernels, loaded_kernels):
         wanted = {"x86-64-v4": {"avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl"},
                   "x86-64-v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"}, "x86-64-v2": {"sse4_2"}}
         assert loaded_kernels.instruction_set == next(
-            (name for name in BEST_FIRST if wanted.get(name, set()) <= set(flags)))
+            name for name in BEST_FIRST if wanted.get(name, set()) <= set(flags))
 
 
 def test_another_one_changes_what_is_run(chosen_again, loaded_kernels):

@@ -27,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 
 
-def data_options(name, what, required=False):
+def data_options(name, what, required=False, default="200"):
     """Options that say which inputs to take, and how to read them; `name` is the first one's."""
 
     def options(command):
@@ -36,7 +36,8 @@ def data_options(name, what, required=False):
             help="How images get the input's size.",
         )(command)
         command = click.option("--scale", type=Scale(), help="What pixels 0 and 255 become: --scale=-1,1.")(command)
-        command = click.option("--samples", type=click.IntRange(2), help="How many to take.  [default: 200]")(command)
+        command = click.option(
+            "--samples", type=click.IntRange(2), help=f"How many to take.  [default: {default}]")(command)
         return click.option(
             name, type=click.Path(), required=required, help=f"{what}: a .npz, a .npy or a folder of images.")(command)
 

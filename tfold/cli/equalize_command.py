@@ -27,12 +27,15 @@ def equalize_command(model, output, representative, allow_unsafe, custom_objects
     from tfold import equalizing, loading
     from tfold.tflite.model_samples import representative_samples
 
-    data = representative_samples(source, representative, **reading)
+    report = loading.load_report(model)
+    data = representative_samples(source, representative, **reading, report=report)
     done = equalizing.equalize_channels(source, data.as_model_takes_them(source))
-    loading.save_model(done.model, output, force, loading.load_report(model))
-    common.write_json("equalize", {"input": model, "output": output, "warnings": list(data.warnings), **done.to_json()})
+    loading.save_model(done.model, output, force, report)
+    common.write_json("equalize", {"input": model, "output": output, "samples": data.count, "available": data.available,
+                                   "warnings": list(data.warnings), **done.to_json()})
     for warning in data.warnings:
         common.say(f"warning: {warning}", as_json)
+    common.say(f"ranges measured on {data.counted} of {data.source}", as_json)
     common.say(str(done), as_json)
     needed = common.model_words(allow_unsafe, custom_objects)
     exported = common.path_word(Path(output).with_suffix(".tflite"))

@@ -40,12 +40,13 @@ def losses_command(model, file, data, top, plot, overlay, allow_unsafe, custom_o
 
     check_tflite(file)
     source = common.load(model, allow_unsafe, custom_objects)
+    from tfold.loading import load_report
     from tfold.report import drawing, losses_picture
     from tfold.tflite.losses import layer_losses
 
     if plot:
         drawing.check_matplotlib()
-    found = layer_losses(source, file, data, **reading)
+    found = layer_losses(source, file, data, **reading, report=load_report(model))
     lines, times = _overlays(file, found, overlay, timed, force) if overlay else ((), None)
     if plot:
         losses_picture.draw([(each.name, each.decibels, each.lost) for each in found.layers], plot)
@@ -53,7 +54,7 @@ def losses_command(model, file, data, top, plot, overlay, allow_unsafe, custom_o
                                  "time_overlay": timed, "op_times": times})
     for warning in found.warnings:
         common.say(f"warning: {warning}", as_json)
-    common.say(f"signal ÷ noise on {found.samples} sample{'s' * (found.samples != 1)} of {found.data}", as_json)
+    common.say(f"signal ÷ noise on {found.counted}", as_json)
     common.say(found.table(top), as_json)
     for line in lines:
         common.say(line, as_json)

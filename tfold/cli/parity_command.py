@@ -7,7 +7,7 @@ from tfold.cli import common
 @click.command("parity")
 @click.argument("model", type=click.Path())
 @click.argument("files", type=click.Path(), nargs=-1, required=True)
-@common.data_options("--data", "What both are run on (random numbers if left out)")
+@common.data_options("--data", "What both are run on (random numbers if left out)", default="all")
 @click.option("--runtime", type=click.Choice(["litert", "tflite-runtime"]), default="litert", show_default=True,
               help="What runs the files.")
 @common.tolerance_option
@@ -29,9 +29,11 @@ def parity_command(model, files, data, runtime, tolerance, allow_unsafe, custom_
     for file in files:
         check_tflite(file)
     source = common.load(model, allow_unsafe, custom_objects)
+    from tfold.loading import load_report
     from tfold.tflite.compare_files import compare
 
-    found = compare(source, files, data, **reading, tolerance=tolerance, runtime=runtime)
+    found = compare(
+        source, files, data, **reading, tolerance=tolerance, runtime=runtime, report=load_report(model))
     common.write_json("parity", {"input": model, **found.to_json()})
     common.say(str(found), as_json)
     if found.beyond:

@@ -10,7 +10,7 @@ from functools import reduce
 
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.graph import activations, build_linear, build_plain, channels_first, translate_operation
-from tfold.graph.call import filled
+from tfold.graph.call import filled, inference_arguments
 from tfold.graph.clone import FLOATS, clone_layer
 from tfold.graph.family import family_named, family_of, is_float, is_layer, is_operation
 from tfold.graph.ir import Ref
@@ -156,6 +156,7 @@ class _Builder:
             raise
         except Exception as error:  # what the other Keras does not do although it has the layer
             if not self._is_foreign(node):
+                error.layer = node.label  # whoever explains the error can say where it came from
                 raise
             raise BadInputError(
                 f"A network becomes a {self.family} model of what {self.family} has. Received: {node.label!r} "
@@ -258,7 +259,13 @@ class _Builder:
         """The call of an intact node, with the same arguments."""
         args, kwargs = node.call
         layer = self._clone(node, {**self._changes(node), **(changes or {})})
-        return lambda tensors: layer(*filled(args, tensors), **filled(kwargs, tensors))
+
+        def call(tensors):
+            return layer(*filled(args, tensors), **filled(kwargs, tensors))
+
+        without = inference_arguments(node.layer, kwargs)
+        call.at_inference = lambda tensors: layer(*filled(args, tensors), **filled(without, tensors))
+        return call
 
     def _changes(self, node):
         """What is different in the configuration of a layer that is not called on the caller's own form of tensors."""

@@ -2,6 +2,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tfold.graph.family import KERAS, family_of, is_layer
 from tfold.graph.ir import Slot
 
 
@@ -92,6 +93,17 @@ class Calls:
     def title(self, call):
         """What reports call a layer: its name, or its path where layers of several nested models bear that name."""
         return call.name if len(self.bearers[call.name]) == 1 else call.path
+
+
+def inference_arguments(layer, kwargs):
+    """The keyword arguments of a call at inference.
+
+    Keras 3 keeps training=True with a call, where somebody gave it or a layer that augments images has it as its
+    default, and replaces it in predict() and in a model called with training=False. In tf_keras it stays.
+    """
+    if family_of(layer) is KERAS and is_layer(layer):
+        return {name: value for name, value in kwargs.items() if name != "training"}
+    return kwargs
 
 
 def filled(structure, tensors):

@@ -84,7 +84,15 @@ def constructor_arguments(layer):
 def _layers_within(layer, without, dtype):
     """Copies of the layers that a layer has as its activation functions: their class may be known by no name."""
     held = {key: getattr(layer, key, None) for key in _FUNCTIONS if key not in without} if is_layer(layer) else {}
-    return {key: clone_layer(value, dtype) for key, value in held.items() if is_layer(value)}
+    return {key: _built_alike(value, clone_layer(value, dtype)) for key, value in held.items() if is_layer(value)}
+
+
+def _built_alike(layer, clone):
+    """The clone, built where the layer is: the call of the layer around it does not build it."""
+    shapes = layer.get_build_config() if layer.built and not clone.built else None
+    if shapes:
+        clone.build_from_config(shapes)
+    return clone
 
 
 def respelled(function, family, layer):

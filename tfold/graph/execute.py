@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from tfold.graph import activations
-from tfold.graph.call import filled
+from tfold.graph.call import filled, inference_arguments
 from tfold.graph.channels_first import to_first, to_last
-from tfold.graph.family import KERAS, family_named, family_of, is_layer
+from tfold.graph.family import KERAS, family_named, family_of
 from tfold.graph.ir import Ref
 from tfold.graph.walls import parts
 
@@ -85,10 +85,8 @@ def _call_of(node, family):
 
 def _own_call(node):
     args, kwargs = node.call
-    if family_of(node.layer) is KERAS and is_layer(node.layer):
-        # Layers that augment or resize images have training=True as their default, which Keras 3 keeps with the call. A
-        # model called with training=False replaces it; left as it is, it would hold for all layers that come later.
-        kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+    # Left as it is, training=True would hold for all layers that come later as well.
+    kwargs = inference_arguments(node.layer, kwargs)
     return lambda tensors: node.layer(*filled(args, tensors), **filled(kwargs, tensors))
 
 
@@ -151,5 +149,6 @@ def built_calls(graph, built):
         if node.op != "input" and node.name in built.functions:
             last = behind.get(node.ref, node)  # an activation that went into the layer before it
             makes = tuple(Ref(last.name, i) for i in range(len(last.shapes)))
-            calls.append((node.inputs, makes, built.functions[node.name]))
+            function = built.functions[node.name]
+            calls.append((node.inputs, makes, getattr(function, "at_inference", function)))
     return calls

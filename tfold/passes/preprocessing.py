@@ -86,10 +86,14 @@ def folded_numbers(before, after):
     Args:
         before, after: the `Graph` before and after the passes.
     """
-    return tuple(
-        node.label for node in standing_first(before)
-        if np.abs(np.log(np.abs(node.attrs["affine"].scale) + TINY)).max() > np.log(HARMLESS)
-        and not (node.name in after.nodes and after[node.name].intact))
+    return tuple(node.label for node in scaling_first(before)
+                 if not (node.name in after.nodes and after[node.name].intact))
+
+
+def scaling_first(graph):
+    """The nodes among `standing_first` with a large factor: a network that has one takes pixels, not small numbers."""
+    return [node for node in standing_first(graph)
+            if np.abs(np.log(np.abs(node.attrs["affine"].scale) + TINY)).max() > np.log(HARMLESS)]
 
 
 def _learns_nothing(node):

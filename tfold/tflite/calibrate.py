@@ -12,16 +12,18 @@ import numpy as np
 from tfold.errors import BadInputError
 from tfold.files import scratch
 from tfold.measure import run_tensors
-from tfold.tflite.schema import schema
+from tfold.tflite.scale_limits import widened
+from tfold.tflite.schema import names, schema
 from tfold.tflite.write import packed
 
 
-def with_measured_ranges(content, samples):
+def with_measured_ranges(content, samples, pixels=()):
     """A calibrated float file with other ranges.
 
     Args:
         content: bytes of a float .tflite file in which tensors have a range, as the converter's calibration leaves it.
         samples: function that yields lists of arrays, one for each input of the file, in its order.
+        pixels: numbers of the inputs that are bytes in the model: each gets a step of one and loses nothing.
 
     Returns:
         bytes of the same file with the ranges that its tensors have on the samples.
@@ -33,16 +35,43 @@ def with_measured_ranges(content, samples):
     main = model.subgraphs[0]
     ranged = [index for index, tensor in enumerate(main.tensors)
               if tensor.quantization is not None and tensor.quantization.min is not None]
-    for index, (low, high) in _ranges(content, main, ranged, samples).items():
+    found = _ranges(content, main, ranged, samples)
+    bytes_ = {int(main.inputs[number]) for number in pixels}
+    found.update(dict.fromkeys(bytes_ & found.keys(), (0.0, 255.0)))
+    for index, (low, high) in found.items():
         if not np.isfinite([low, high]).all():
             name = main.tensors[index].name.decode()
             raise BadInputError(
                 f"Ranges are measured on inputs that the network is made for. Received: samples on which it gives NaN "
                 f"or infinity, at {name}. Look for them, or for weights that are not finite."
             )
+    for index, (low, high) in widened(found, _ops(model, main)).items():
         main.tensors[index].quantization.min = np.array([low], np.float32)
         main.tensors[index].quantization.max = np.array([high], np.float32)
     return packed(model)
+
+
+def _ops(model, main):
+    """What `widened` asks about each op."""
+    found = []
+    for op in main.operators:
+        inputs, outputs = ([] if ends is None else [int(index) for index in ends] for ends in (op.inputs, op.outputs))
+        constants = [_largest(model, main.tensors[index]) for index in inputs[:2] if index >= 0]
+        largest = max((each for each in constants if each is not None), default=None)
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = names("BuiltinOperator").get(max(code.builtinCode, code.deprecatedBuiltinCode), "")
+        if kind == "TRANSPOSE_CONV":  # the size, the kernel, the input
+            inputs = inputs[2:3]
+        found.append((kind, inputs, outputs, largest))
+    return found
+
+
+def _largest(model, tensor):
+    """The largest magnitude of a float constant; None for what is computed."""
+    data = model.buffers[tensor.buffer].data
+    if data is None or not len(data) or tensor.type != schema().TensorType.FLOAT32:
+        return None
+    return float(np.abs(np.asarray(data, np.uint8).view("<f4")).max())
 
 
 def _ranges(content, main, ranged, samples):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tfold.tflite.contents import read
 from tfold.tflite.formats import FORMATS
 from tfold.tflite.model_samples import compared_inputs, representative_samples
-from tfold.tflite.parity import compare_files, parity
+from tfold.tflite.parity import batch_of, check_ends, compare_files, parity
 from tfold.tflite.summary import quantization
 
 
@@ -54,14 +54,16 @@ class Comparison:
         return "\n".join(lines)
 
 
-def compare(model, paths, data=None, samples=None, scale=None, resize="stretch", tolerance=None, runtime="litert"):
+def compare(model, paths, data=None, samples=None, scale=None, resize="stretch", tolerance=None, runtime="litert",
+            report=None):
     """Compare files with their model, on the same input.
 
     Args:
         model: the Keras model.
         paths: of the .tflite files.
         data: input: a file, a folder of images, arrays, `Samples`…; random numbers if None.
-        samples, scale, resize: how to read it, see `representative`.
+        samples, scale, resize: how to read it, see `representative`; all samples where `samples` is None.
+        report: the fold's report, see `tfold.representative_samples`.
         tolerance: allowed relative difference; None: what each file's number format makes of a sound network.
         runtime: which runtime runs the files.
 
@@ -76,10 +78,12 @@ def compare(model, paths, data=None, samples=None, scale=None, resize="stretch",
     >>> print(tfold.compare(model, ["float32.tflite", "int8.tflite"], "test.npz"))
     """
     contents = {path: read(path) for path in paths}
+    for each in contents.values():
+        check_ends(each)
     formats = {path: quantization(each).format for path, each in contents.items()}
-    batch = math.lcm(*(each.tensors[each.inputs[0]].shape[0] for each in contents.values()))
+    batch = math.lcm(*(batch_of(each.tensors[each.inputs[0]]) for each in contents.values()))
     data = None if data is None else representative_samples(
-        model, data, samples, scale, resize, calibrates=False)
+        model, data, samples, scale, resize, calibrates=False, report=report, every=True)
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     labels = data.labels[: len(inputs[0])] if data is not None and data.labels is not None else None
     floats = next((path for path, form in formats.items() if form == "float32"), None)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tfold.checks import check_path
-from tfold.errors import BadInputError
+from tfold.errors import BadInputError, one_line
 from tfold.measure.tflite_file import TFLiteFile, check_tflite
 from tfold.tflite.parts import Op, Signature, Subgraph
 from tfold.tflite.reader import Buffers, Contradiction, Reader
@@ -116,6 +116,6 @@ def read(path: str | os.PathLike) -> Contents:
     except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"  # scalars, which no check has looked at, led out of the file
     raise BadInputError(
-        f"A .tflite file must agree with itself. Received: {file.path}: {reason}. Export it again, or install a newer "
-        "ai-edge-litert if the file is newer."
+        f"A .tflite file must agree with itself. Received: {file.path}: {one_line(reason)} Export it again, or "
+        "install a newer ai-edge-litert if the file is newer."
     )

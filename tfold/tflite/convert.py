@@ -2,7 +2,10 @@
 
     model ─ capture ─▶ graph ─ trace ─▶ function ─ converter ─▶ bytes ─ annotate ─▶ bytes ─ parity ─▶ file
 """
+import gc
+import inspect
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -10,12 +13,14 @@ import keras
 from tfold.checks import check_settled
 from tfold.errors import BadInputError, TfoldError, one_line
 from tfold.files import check_output, whole
+from tfold.graph.call import inference_arguments
 from tfold.graph.capture import capture
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.tfmot import is_quantize_aware
 from tfold.measure import check_tflite
 from tfold.passes.precision import tame_constant_channels
+from tfold.sampling import model_input
 from tfold.tflite.about import about, called
 from tfold.tflite.annotate import annotate
 from tfold.tflite.contents import read
@@ -26,8 +31,9 @@ from tfold.tflite.parity import parity
 from tfold.tflite.parity_result import Parity
 from tfold.tflite.qat_trace import concrete
 from tfold.tflite.summary import quantization
-from tfold.tflite.trace import trace
+from tfold.tflite.trace import trace, trace_floats
 
+LARGE = 2**26  # bytes of a file from which on memory is given back before the check
 # A file is made of a float32 network: mixed precision is for training, its weights are float32 anyway.
 OTHER_FLOATS = ("float16", "bfloat16", "float64")
 
@@ -77,13 +83,15 @@ def export(
             folder of images, arrays, a callable, or `Samples`; see `tfold.representative_samples`. The check uses it as
             well.
         samples, scale, resize: how to read it, see `tfold.representative_samples`.
-        input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files.
+        input_type, output_type: "float32", "int8" or "uint8" for int8 files, "float32" or "int16" for int16 files. By
+            default floats, and whole numbers where the model takes such: its uint8 pixels are what an int8 file takes.
+            (An int16 file takes floats, whole numbers that are looked up apart.)
         batch: how many inputs the file takes at a time.
         float_fallback: let ops of an int8 or int16 file that have no integer form compute in floats.
         select_tf_ops: allow ops of TensorFlow, which need the Flex delegate where the file runs. A file that has some
             is not compared with Keras, and a warning says so.
-        report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, and merged layers are called
-            "a+b" in the file.
+        report: the fold's `Report`, or its JSON: its digest goes into the file's metadata, merged layers are called
+            "a+b" in the file, and whether the network takes pixels is known where its scaling is folded.
         sample: input for the check; representative data, or random numbers, if None.
         tolerance: allowed relative difference of the outputs; None: 1e-4 for float32, 1e-2 for float16, 0.1 for int16,
             0.5 for int8 and dynamic.
@@ -113,18 +121,21 @@ def export(
             "Save the model, and export it with KERAS_BACKEND=tensorflow."
         )
     has_ranges = is_quantize_aware(model)
-    data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges)
-    traced, reference = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(
-        model, batch, format.needs_samples)
-    feed = None if has_ranges or data is None else lambda: data.full_batches(batch)
-    content = converted(traced, format, *types, feed, float_fallback, select_tf_ops)
+    data = _samples(model, format, representative_dataset, samples, scale, resize, has_ranges, report)
+    traced, reference, said = _traced_quantize_aware(model, format, batch) if has_ranges else _traced(
+        model, batch, _taken_as_floats(format, input_type))
+    feed = None if has_ranges or data is None else partial(_fed, data, batch, traced.as_floats)
+    content = converted(traced, format, *types, feed, float_fallback, select_tf_ops, as_bytes=input_type is None)
     content = annotate(content, traced, about(model, format, report, data), called(report))
+    traced = None
+    if len(content) > LARGE:  # what was traced holds the weights twice, and itself in a circle
+        gc.collect()
     inputs, source = compared_inputs(model, sample, data, batch)
     with whole(path) as temporary:
         temporary.write_bytes(content)
         tolerance = format.tolerance if tolerance is None else tolerance
         labels = data.labels[: len(inputs[0])] if data and data.labels is not None and sample is None else None
-        warnings, foreign = list(data.warnings if data else ()), check_tflite(temporary).custom_ops
+        warnings, foreign = [*(data.warnings if data else ()), *said], check_tflite(temporary).custom_ops
         warnings += _float_ops(model, format, temporary, float_fallback)
         if format.name == "dynamic" and quantization(read(temporary)).format != "dynamic":
             warnings.append(
@@ -164,10 +175,10 @@ def _check_batch(batch):
         raise BadInputError(f"batch is a whole number from 1 on. Received: batch={batch!r}. Most phones run batch=1.")
 
 
-def _samples(model, format, source, samples, scale, resize, has_ranges):
+def _samples(model, format, source, samples, scale, resize, has_ranges, report):
     if source is not None:
         calibrates = format.needs_samples and not has_ranges
-        return representative_samples(model, source, samples, scale, resize, calibrates=calibrates)
+        return representative_samples(model, source, samples, scale, resize, calibrates=calibrates, report=report)
     if format.needs_samples and not has_ranges:
         raise BadInputError(
             f"The ranges of an {format.name} file are measured on real inputs. Received: no representative data. Pass "
@@ -176,25 +187,72 @@ def _samples(model, format, source, samples, scale, resize, has_ranges):
     return None
 
 
-def _traced(model, batch, in_integers=False):
-    """The `Trace`, and the model that the file is compared with: of mixed precision, its float32 twin."""
+def _taken_as_floats(format, input_type):
+    """Function from an input's type in the model to whether the file is to quantize it, and not to cast it first."""
+    if not format.needs_samples:
+        return None
+    if input_type is None and format.name == "int8":  # as the model takes them: bytes are such integers already
+        return lambda dtype: dtype == "uint8"
+    return lambda dtype: True  # no quantizer of int16 knows a cast
+
+
+def _fed(data, batch, as_floats):
+    """Batches in the types that the traced function takes."""
+    for arrays in data.full_batches(batch):
+        yield [array.astype("float32") if number in as_floats else array for number, array in enumerate(arrays)]
+
+
+def _traced(model, batch, taken_as_floats=None):
+    """The `Trace`, the model that the file is compared with (of mixed precision, its float32 twin), and warnings."""
     graph = capture(model)
     check_settled(graph, "A .tflite file is made of")
     with_batch(graph, batch)
-    if in_integers:
+    if taken_as_floats is not None:  # for integers
         tame_constant_channels(graph)
     is_mixed = any(node.dtype in OTHER_FLOATS for node in graph)
     try:
-        traced = trace(graph, "float32" if is_mixed else None)
+        dtype = "float32" if is_mixed else None
+        traced = trace(graph, dtype)
+        if taken_as_floats is not None:
+            traced = trace_floats(graph, dtype, traced, taken_as_floats)
     except TfoldError:
         raise
     except Exception as error:  # a layer that counts on another batch size raises whatever it likes
+        raise BadInputError(_why_untraceable(model, graph, batch, error)) from error
+    return traced, traced.model if is_mixed else model, _trained_alone(graph)
+
+
+def _trained_alone(graph):
+    """A sentence about layers of Keras 3 that are called with training=True, which holds in no predict()."""
+    layers = [node.label for node in graph
+              if node.call is not None and node.call[1].get("training") is True and not node.step
+              and inference_arguments(node.layer, node.call[1]) != node.call[1] and not _trains_by_default(node.layer)]
+    if not layers:
+        return []
+    return [f"The file computes what model.predict() does, which sets training=True aside: {', '.join(layers)} "
+            f"{'does' if len(layers) == 1 else 'do'} what {'it does' if len(layers) == 1 else 'they do'} at inference."]
+
+
+def _trains_by_default(layer):
+    """Whether training=True is the default of a layer's call, as it is where images are augmented."""
+    default = inspect.signature(type(layer).call).parameters.get("training")
+    return default is not None and default.default is True
+
+
+def _why_untraceable(model, graph, batch, error):
+    """A sentence about a layer that fails where the network is built anew, for as many inputs as the file takes."""
+    layer = getattr(error, "layer", None)
+    where = f"whose layer {layer!r} fails" if layer else "which fails"
+    sizes = {tensor.shape[0] for tensor in family_of(model).flatten(model_input(model))} - {None, batch}
+    if sizes:
         takes = "one input at a time" if batch == 1 else f"{batch} inputs at a time"
-        raise BadInputError(
-            f"The .tflite file takes {takes}. Received: {graph.name!r}, which cannot be built with batch {batch}: "
-            f"{one_line(error)} Build the model without a batch size."
-        ) from error
-    return traced, traced.model if is_mixed else model
+        return (
+            f"The .tflite file takes {takes}. Received: {graph.name!r}, {where} with batch {batch}: {one_line(error)} "
+            f"Build the model without a batch size, or export it for its own: batch={max(sizes)} (--batch).")
+    return (
+        f"A .tflite file is made of a network that TensorFlow can trace for inputs of a fixed size. Received: "
+        f"{graph.name!r}, {where} for {batch} at a time: {one_line(error)} Write the layer without Python that depends "
+        "on what the tensors hold, and so that any batch size will do.")
 
 
 def _traced_quantize_aware(model, format, batch):
@@ -204,7 +262,7 @@ def _traced_quantize_aware(model, format, batch):
             f"A quantisation-aware model becomes an int8 file. Received: {model.name!r}, and quantize={format.name!r}. "
             "Use quantize='int8' (--quantize int8), or export the network that it was made of."
         )
-    return concrete(model, batch), model
+    return concrete(model, batch), model, []
 
 
 def _float_ops(model, format, path, float_fallback):

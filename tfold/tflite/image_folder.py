@@ -5,6 +5,7 @@
       b.png   no labels            dogs/  b.png …      label 1
 """
 import os
+import struct
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tfold.folders import files_below, subfolders
 from tfold.quiet import quiet
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+MOST_PIXELS = 200_000_000  # 600 MB: the largest cameras make as many
 
 
 def read_images(folder, inputs, most, rng, resize, scaling):
@@ -27,7 +29,7 @@ def read_images(folder, inputs, most, rng, resize, scaling):
         scaling: (the scale that was told or None, whether the model scales its input itself).
 
     Returns:
-        (name of the input → pixels `(n, height, width, channels)`, labels or None)
+        (name of the input → pixels `(n, height, width, channels)`, labels or None, how many images there are)
     """
     wanted = _checked_input(inputs, folder, *scaling)
     paths = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
@@ -47,7 +49,7 @@ def read_images(folder, inputs, most, rng, resize, scaling):
             for image, index in zip(pixels, chosen, strict=True):
                 decoded = _resized(tf, _decoded(tf, paths[index], wanted.shape[-1]), wanted.shape[:2], resize)
                 image[...] = decoded if wanted.is_float else np.round(decoded)
-    return {wanted.name: pixels}, None if labels is None else labels[chosen]
+    return {wanted.name: pixels}, None if labels is None else labels[chosen], len(paths)
 
 
 def _checked_input(inputs, folder, scale, scales_itself):
@@ -90,9 +92,12 @@ def _decoded(tf, path, channels):
     """uint8 `(height, width, channels)`; of an animation the first frame, without transparency."""
     try:
         content = path.read_bytes()
+        _check_size(tf, path, content)
         # JPEG brings its own grey channel, which Keras reads too; GIF and BMP can only be decoded as they are.
         as_it_is = content.startswith((b"GIF", b"BM"))
         image = tf.io.decode_image(content, 0 if as_it_is else channels, expand_animations=False)
+    except BadInputError:
+        raise
     except Exception as error:  # TensorFlow's errors come in many classes, and the file may not be ours to read
         raise BadInputError(
             f"Every image must be whole. Received: {path}, which is damaged or no image "
@@ -102,6 +107,22 @@ def _decoded(tf, path, channels):
         image = tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]  # a BMP may be transparent
         image = tf.image.rgb_to_grayscale(image) if channels == 1 else image
     return image
+
+
+def _check_size(tf, path, content):
+    """Raise `BadInputError` for a picture that takes far more memory than a photo does, as its header tells."""
+    if content.startswith(b"\x89PNG"):
+        width, height = struct.unpack_from(">II", content, 16)
+    elif content.startswith(b"GIF"):
+        width, height = struct.unpack_from("<HH", content, 6)
+    elif content.startswith(b"BM"):
+        width, height = map(abs, struct.unpack_from("<ii", content, 18))
+    else:
+        height, width = tf.io.extract_jpeg_shape(content).numpy()[:2]
+    if int(width) * int(height) > MOST_PIXELS:
+        raise BadInputError(
+            f"Representative images have at most {MOST_PIXELS:,} pixels. Received: {path} of {width} × {height}. Make "
+            "it smaller, or take it out of the folder.")
 
 
 def _resized(tf, image, size, resize):

@@ -9,6 +9,7 @@ The tensors are the runtime's own (`experimental_preserve_all_tensors`); a tenso
 """
 import re
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from tfold.tflite.annotate import METADATA
 from tfold.tflite.contents import read
 from tfold.tflite.convert import export
 from tfold.tflite.model_samples import compared_inputs, representative_samples
-from tfold.tflite.parity import fed
+from tfold.tflite.parity import batch_of, check_ends, fed
 from tfold.tflite.summary import quantization
 from tfold.tflite.trace import input_names
 
@@ -54,20 +55,28 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """Every layer's loss: `layers` in the order of the network, `worst` first; on `samples` samples of `data`."""
+    """Every layer's loss: `layers` in the order of the network, `worst` first; on `samples` samples of `data`, which
+    has `available`."""
 
     layers: tuple
     samples: int
     data: str
     warnings: tuple = ()
+    available: int | None = None
+
+    @property
+    def counted(self):
+        """On how many samples, in words: "200 of the 1,797 samples of test.npz"."""
+        of = f" of the {self.available:,}" if self.available and self.available > self.samples else ""
+        return f"{self.samples:,}{of} sample{'s' * (self.samples != 1)} of {self.data}"
 
     @property
     def worst(self):
         return tuple(sorted(self.layers, key=lambda each: each.decibels))
 
     def to_json(self):
-        return {"samples": self.samples, "data": self.data, "warnings": list(self.warnings),
-                "layers": [asdict(each) for each in self.worst]}
+        return {"samples": self.samples, "available": self.available, "data": self.data,
+                "warnings": list(self.warnings), "layers": [asdict(each) for each in self.worst]}
 
     def table(self, rows=None):
         """Text for people, worst first."""
@@ -86,7 +95,7 @@ class Losses:
         return self.table()
 
 
-def layer_losses(model, path, data=None, samples=None, scale=None, resize="stretch"):
+def layer_losses(model, path, data=None, samples=None, scale=None, resize="stretch", report=None):
     """Compare every tensor of a quantised file with the float network's.
 
     Args:
@@ -94,6 +103,7 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
         path: the file.
         data: inputs; random numbers if None. See `tfold.representative_samples`.
         samples, scale, resize: how to read them.
+        report: the fold's report, see `tfold.representative_samples`.
 
     Returns:
         `Losses`.
@@ -112,33 +122,35 @@ def layer_losses(model, path, data=None, samples=None, scale=None, resize="stret
             f"What quantisation costs is seen in a quantised file. Received: {path}, a {found.format} file. "
             "Export one: quantize='int8' (--quantize int8)."
         )
+    check_ends(contents)
     said = _said(contents)
     _check_same_weights(model, contents, said)
     data = None if data is None else representative_samples(
-        model, data, samples, scale, resize, calibrates=False)
-    batch = contents.tensors[contents.inputs[0]].shape[0]
+        model, data, samples, scale, resize, calibrates=False, report=report)
+    batch = batch_of(contents.tensors[contents.inputs[0]])
     inputs, source = compared_inputs(model, None, data, batch, most=None if data is None else data.count)
     with scratch() as folder:
         reference = export(model, folder / "float32.tflite", batch=batch, tolerance=float("inf")).path
         layers = _compared(
             read(reference), contents, dict(zip(input_names(model), inputs, strict=True)), _renaming(said))
-    return Losses(layers, len(inputs[0]), source, data.warnings if data else ())
+    available = data.available if data else None
+    return Losses(layers, len(inputs[0]), source, data.warnings if data else (), available)
 
 
 def _said(contents):
     """What `tfold.export` wrote into the file about itself; {} where it did not."""
     try:
         said = documents.parse(contents.metadata.get(METADATA, b"{}"))
-    except ValueError:
+    except ValueError:  # another program's, or damaged
         said = {}
     return said if isinstance(said, dict) else {}
 
 
 def _renaming(said):
     """Function from a tensor's name in an export without the fold's report to its name in this file: "a-b" → "a+b"."""
-    fold = said.get("fold") or {}
-    called = fold.get("called") or {}
-    if not called:
+    fold = said.get("fold")
+    called = fold.get("called") if isinstance(fold, dict) else None
+    if not called or not isinstance(called, dict):
         return lambda name: name
     longest_first = sorted(map(re.escape, called), key=len, reverse=True)
     whole_names = re.compile(rf"(?:(?<=^)|(?<=;))({'|'.join(longest_first)})(?=$|;|/)")
@@ -162,9 +174,14 @@ def _compared(exact, rounded, inputs, renamed):
     sums = {index: _Sums() for index in pairs}
     runs = (_runs(file, inputs, indices) for file, indices in (
         (exact, [tensor.index for tensor in pairs.values()]), (rounded, list(pairs))))
-    for of_exact, of_rounded in zip(*runs, strict=True):
+    for of_exact, of_rounded in zip_longest(*runs):
+        if of_exact is None or of_rounded is None:
+            raise BadInputError(
+                f"A file takes as many samples at a time as it says. Received: {rounded.path}, whose inputs contradict "
+                "each other. It may be damaged: export the model again.")
         for index, tensor in pairs.items():
-            sums[index].add(tensor.real(of_exact[tensor.index]), rounded.tensors[index].real(of_rounded[index]))
+            found = rounded.tensors[index].real(of_rounded[index])
+            sums[index].add(tensor.name, tensor.real(of_exact[tensor.index]), found)
     decibels = {index: each.decibels for index, each in sums.items()}
     layers = []
     for op in rounded.ops:
@@ -185,7 +202,8 @@ def _pairs(exact, rounded, renamed):
     pairs = {tensor.index: names[tensor.name] for tensor in rounded.tensors
              if tensor.name in names and not tensor.is_constant and tensor.shape == names[tensor.name].shape}
     for op in rounded.ops:  # what is converted at the ends has names of its own
-        if op.kind not in ("QUANTIZE", "DEQUANTIZE") or rounded.tensors[op.inputs[0]].is_constant:
+        if op.kind not in ("QUANTIZE", "DEQUANTIZE") or not op.inputs or not op.outputs \
+                or rounded.tensors[op.inputs[0]].is_constant:
             continue
         if op.inputs[0] in pairs:
             pairs.setdefault(op.outputs[0], pairs[op.inputs[0]])
@@ -210,7 +228,11 @@ class _Sums:
         self.signal = self.noise = 0.0
         self.lowest, self.highest = np.inf, -np.inf
 
-    def add(self, exact, rounded):
+    def add(self, name, exact, rounded):
+        if exact.shape != rounded.shape:
+            raise BadInputError(
+                f"A tensor has one shape in the float and in the quantised file. Received: {name!r}, {exact.shape} and "
+                f"{rounded.shape}. The file may be damaged: export the model again.")
         self.signal += float(np.square(exact).sum())
         self.noise += float(np.square(rounded - exact).sum())
         self.lowest = min(self.lowest, float(exact.min(initial=np.inf)))

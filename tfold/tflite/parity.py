@@ -3,6 +3,8 @@
     Keras model ──▶ y                     error = ŷ − y:  largest, mean, relative to the largest |y|,
     .tflite ─ real numbers of ─▶ ŷ        signal ÷ noise in decibels, and how often both choose the same class
 """
+import itertools
+
 import keras
 import numpy as np
 
@@ -12,10 +14,13 @@ from tfold.graph.family import family_of
 from tfold.measure import Worker, check_tflite, resolve
 from tfold.sampling import model_input
 from tfold.tflite.contents import read
+from tfold.tflite.lost_channels import lost_channels
 from tfold.tflite.parity_result import CERTAIN, OutputParity, Parity
 from tfold.tflite.trace import input_names, output_names
 
 CHUNK = 32
+NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+           "bool")
 
 
 def parity(model, path, inputs, tolerance, data="random numbers", labels=None, runtime="litert"):
@@ -71,7 +76,7 @@ def compared(name, expected, received, step=0.0):
     if expected.ndim > 1 and expected.shape[-1] > 1:
         top1 = float((expected.argmax(-1) == received.argmax(-1)).mean())
     return OutputParity(name, largest, float(np.abs(error).mean()), largest / (scale or 1.0), decibels, top1,
-                        step, top1 is not None and _is_certain(expected))
+                        step, top1 is not None and _is_certain(expected), lost_channels(expected, received, step))
 
 
 def _is_certain(y):
@@ -117,22 +122,62 @@ def tflite_outputs(path, inputs, names, runtime="litert"):
     """
     resolve(runtime)
     contents = read(path)
+    check_ends(contents)
     named = _named_ends(contents)[1]
     makers = [contents.tensors[index] for index in _in_order("output", path, named, names)]
     keys = {index: key for key, index in named.items()}
     found = []
     with Worker(runtime) as worker:
         worker.load(check_tflite(path))
-        for part in fed(contents, inputs):
+        for part in _together(fed(contents, inputs)):
             made = worker.run(part)
+            if missing := [keys[tensor.index] for tensor in makers if keys[tensor.index] not in made]:
+                raise BadInputError(
+                    f"A file names the outputs that it has. Received: {path}, in which {runtime} finds no "
+                    f"{missing[0][:80]!r}. It may be damaged: export the model again.")
             found.append([tensor.real(made[keys[tensor.index]]) for tensor in makers])
     return [np.concatenate(each) for each in zip(*found, strict=True)], [_step(contents, tensor) for tensor in makers]
+
+
+def check_ends(contents):
+    """Raise `BadInputError` for a file that nothing can be fed to or taken from, as a damaged one may be.
+
+    Args:
+        contents: of the file.
+    """
+    def wrong(end, tensor):
+        if not tensor.shape or min(tensor.shape) < 1:
+            return f"{end} {tensor.name[:80]!r} of shape {tensor.shape[:8]}"
+        if tensor.dtype not in NUMBERS:
+            return f"{end} {tensor.name[:80]!r} of {tensor.dtype}"
+        if tensor.is_quantized and not all(np.isfinite(scale) and scale > 0 for scale in tensor.scales):
+            return f"{end} {tensor.name[:80]!r} with scale {tensor.scales[:1]}"
+        return None
+
+    ends = [("input", index) for index in contents.inputs] + [("output", index) for index in contents.outputs]
+    found = [reason for end, index in ends if (reason := wrong(end, contents.tensors[index]))]
+    if not contents.inputs or not contents.outputs:
+        found = [f"{len(contents.inputs)} inputs and {len(contents.outputs)} outputs"]
+    if found:
+        raise BadInputError(
+            f"A file that is compared with a model takes arrays of numbers and gives some. Received: {contents.path}, "
+            f"which has {found[0]}. It may be damaged: export the model again.")
+
+
+def _together(parts):
+    """Inputs of one sample as the worker takes them: many at a time, which it runs one by one."""
+    parts = iter(parts)
+    while several := list(itertools.islice(parts, CHUNK)):
+        if len(several) > 1 and all(len(array) == 1 for array in several[0].values()):
+            yield {name: np.concatenate([part[name] for part in several]) for name in several[0]}
+        else:
+            yield from several
 
 
 def _step(contents, tensor):
     """The scale of a quantised output, or of what a DEQUANTIZE makes floats of at the end."""
     for op in contents.ops:
-        if op.kind == "DEQUANTIZE" and tensor.index in op.outputs:
+        if op.kind == "DEQUANTIZE" and tensor.index in op.outputs and op.inputs and op.inputs[0] >= 0:
             tensor = contents.tensors[op.inputs[0]]
     return tensor.scales[0] if tensor.is_quantized and tensor.scales else 0.0
 
@@ -146,10 +191,15 @@ def fed(contents, inputs):
     """
     takers = [contents.tensors[index]
               for index in _in_order("input", contents.path, _named_ends(contents)[0], list(inputs))]
-    batch = takers[0].shape[0] if takers[0].signature[:1] != (-1,) else 1
+    batch = batch_of(takers[0])
     for start in range(0, len(next(iter(inputs.values()))), batch):
         yield {tensor.name: stored(tensor, array[start : start + batch])
                for tensor, array in zip(takers, inputs.values(), strict=True)}
+
+
+def batch_of(tensor):
+    """How many samples an input takes at a time; 1 where that is open."""
+    return tensor.shape[0] if tensor.signature[:1] != (-1,) else 1
 
 
 def stored(tensor, array):

@@ -2,6 +2,7 @@
 from dataclasses import asdict, dataclass
 
 from tfold.errors import ParityError
+from tfold.tflite.lost_channels import LostChannels
 
 CERTAIN = 0.999  # a softmax whose largest number is above it hardly moves, whatever the logits behind it do
 
@@ -20,6 +21,7 @@ class OutputParity:
         step: what lies between two neighbouring numbers of a quantised output, 0 for floats: no error below it can be
             helped. (The softmax of an int8 file has steps of 1/256, whatever its numbers are.)
         certain: whether it is a softmax that puts all but a thousandth on one class, for every sample.
+        lost: `LostChannels` whose numbers are smaller than the tensor's steps, or None.
     """
 
     name: str
@@ -30,6 +32,7 @@ class OutputParity:
     top1: float | None
     step: float = 0.0
     certain: bool = False
+    lost: LostChannels | None = None
 
     def passes(self, tolerance):
         return self.relative <= tolerance or self.largest <= self.step
@@ -37,6 +40,12 @@ class OutputParity:
     @property
     def warning(self):
         """A sentence where an output's numbers are too small for its steps, or tell little; or ""."""
+        if self.lost and self.lost.is_all:
+            return (f"Output {self.name} is one number in the file, whatever it is given: {self.lost}. Look for where "
+                    "it is joined with larger numbers, or for inputs on another scale: tfold losses.")
+        if self.lost:
+            return (f"Output {self.name} holds numbers of very different size in one quantized tensor: {self.lost}. "
+                    "Give them an output of their own, or scale the large ones down in the network.")
         if self.largest < self.relative * self.step:  # the largest number is below one step
             return (f"Output {self.name} has steps of {self.step:.1e}, and no number as large as that: the file cannot "
                     "tell its numbers apart. Leave the softmax out of the network.")
@@ -50,6 +59,7 @@ class OutputParity:
                  f"largest {self.largest:.1e}", f"mean {self.mean:.1e}"]
         parts += ["equal"] if self.decibels is None else [f"signal ÷ noise {self.decibels:.1f} dB"]
         parts += [] if self.top1 is None else [f"same class {self.top1:.1%}"]
+        parts += [] if self.lost is None else [str(self.lost)]
         return ", ".join(parts)
 
 
@@ -97,5 +107,6 @@ class Parity:
         lines = [f"parity with Keras on {self.samples} sample{'s' * (self.samples != 1)} ({self.data})",
                  *(f"  {each}" for each in self.outputs)]
         if self.accuracy:
-            lines.append("  accuracy {:.2%} in Keras, {:.2%} in the file".format(*self.accuracy))
+            lines.append("  accuracy {:.2%} in Keras, {:.2%} in the file, on {:,} labeled sample{}".format(
+                *self.accuracy, self.samples, "s" * (self.samples != 1)))
         return "\n".join(lines)

@@ -7,6 +7,7 @@
 Wrong ranges do not show until the accuracy on the phone is poor, so that everything here is checked before it is used,
 and nothing is scaled by guessing.
 """
+import math
 import os
 from numbers import Real
 from pathlib import Path
@@ -26,15 +27,16 @@ from tfold.tflite.sample_checks import (
     scaled,
 )
 from tfold.tflite.sample_files import open_arrays
-from tfold.tflite.sample_streams import arrays_of, gather, is_all, resolve
+from tfold.tflite.sample_streams import arrays_of, gather, has_length, is_all, resolve
 from tfold.tflite.samples import Input, Samples
 
 DEFAULT_COUNT = 200
+MOST_BYTES = 2**31  # that are taken unless more are asked for
 FEW = 100  # TFLite's guide: around 100 to 500 samples
 
 
 def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="stretch", scales_itself=False,
-                   calibrates=True):
+                   calibrates=True, every=False):
     """Read representative data and check that they fit the model.
 
     Args:
@@ -50,9 +52,9 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
             - an array, a dict of arrays, a tuple `(x, y)`, a keras PyDataset, a tf.data.Dataset or another iterable of
               batches: x or `(x, y)`.
         inputs: of the model, in its order: `(name, shape without batch, dtype)` each, see `Input`.
-        samples: how many to take; 200 if None. Files, arrays and what has a length are picked from at random, so that
-            data sorted by class are not calibrated on one class; callables and other iterables are read from their
-            start, in their own order.
+        samples: how many to take; 200 if None, or all with `every`. Files, arrays and what has a length are picked from
+            at random, so that data sorted by class are not calibrated on one class; callables and other iterables are
+            read from their start, in their own order.
         scale: `(low, high)`: pixels 0…255 become low…high. Needed for a folder of images, unless the model scales them
             itself; (0, 255) leaves them as they are.
         seed: of the random choice.
@@ -61,6 +63,8 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
         scales_itself: the model starts with a Rescaling or Normalization layer.
         calibrates: ranges are measured on them, which asks for several, and for different ones. False: they are only
             run, to compare two networks.
+        every: without `samples`, take all there are: of what has an end, and as many as fit into `MOST_BYTES`. What is
+            left out is said in a warning.
 
     Returns:
         `Samples`.
@@ -76,8 +80,9 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
     """
     inputs = tuple(Input(name, tuple(shape), str(dtype)) for name, shape, dtype in inputs)
     _check_options(inputs, samples, scale, resize)
-    rng, most = np.random.default_rng(seed), samples or DEFAULT_COUNT
-    arrays, labels, name, of_pixels = _read(source, inputs, most, rng, resize, (scale, scales_itself))
+    rng, most = np.random.default_rng(seed), samples or (_fitting(inputs) if every else DEFAULT_COUNT)
+    arrays, labels, name, of_pixels, available = _read(
+        source, inputs, most, rng, resize, (scale, scales_itself), samples or DEFAULT_COUNT)
     count = same_count(arrays, name)
     if not count and not calibrates:
         raise BadInputError(f"Networks are compared on samples. Received: {name} with none. Pass at least one.")
@@ -88,6 +93,11 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
     warnings = []
     if samples and count < samples:
         warnings.append(f"{samples} samples were asked for; {name} has {count}.")
+    if every and not samples and available != count:
+        of, why = (f" {available:,}", "more take too much memory") if available else (
+            "", "it does not say how many there are")
+        warnings.append(f"{count:,} of the{of} samples of {name} are compared: {why}. Another number of them: samples= "
+                        "(--samples).")
     if calibrates and count < FEW:
         warnings.append(f"Calibrated on {count} samples ({name}); 100 or more are usual.")
     for each in inputs:
@@ -99,22 +109,34 @@ def representative(source, inputs, *, samples=None, scale=None, seed=0, resize="
         warnings += odd_values(values, each, name, scale, scales_itself)
     if calibrates and labels is not None and (labels == labels[0]).all():
         warnings.append(f"All {count} samples of {name} have the label {labels[0]}: shuffle them first.")
-    return Samples({each.name: arrays[each.name] for each in inputs}, labels, name, tuple(warnings))
+    return Samples({each.name: arrays[each.name] for each in inputs}, labels, name, tuple(warnings), available)
 
 
-def _read(source, inputs, most, rng, resize, scaling):
-    """(arrays by input, labels or None, name of the source, whether they are pixels 0…255), at most `most` samples."""
+def _fitting(inputs):
+    """How many samples fit into MOST_BYTES."""
+    one = sum(math.prod(each.shape) * np.dtype("float32" if each.is_float else each.dtype).itemsize for each in inputs
+              if each.dtype != "string")
+    return max(1, MOST_BYTES // max(1, one))
+
+
+def _read(source, inputs, most, rng, resize, scaling, of_stream):
+    """(arrays by input, labels or None, name of the source, whether they are pixels 0…255, how many there are).
+
+    At most `most` samples, and `of_stream` of what does not say where it ends; then the last is None.
+    """
     if isinstance(source, (str, os.PathLike)):
         check_path(source)
         path = Path(source)
         if path.is_dir():
-            return (*read_images(path, inputs, most, rng, resize, scaling), str(path), True)
+            arrays, labels, available = read_images(path, inputs, most, rng, resize, scaling)
+            return arrays, labels, str(path), True, available
         with open_arrays(path) as found:
-            return (*_some(*arrays_of(found, inputs, str(path)), inputs, most, rng), False)
+            return _some(*arrays_of(found, inputs, str(path)), inputs, most, rng)
     source, name = resolve(source)
     if is_all(source, inputs):
-        return (*_some(*arrays_of(source, inputs, name), inputs, most, rng), False)
-    return (*gather(source, inputs, most, rng, name), name, False)
+        return _some(*arrays_of(source, inputs, name), inputs, most, rng)
+    arrays, labels, ended = gather(source, inputs, most if has_length(source) else of_stream, rng, name)
+    return arrays, labels, name, False, same_count(arrays, name) if ended else None
 
 
 def _some(arrays, labels, name, inputs, most, rng):
@@ -124,7 +146,8 @@ def _some(arrays, labels, name, inputs, most, rng):
         check_finite(arrays[each.name], each, name)
     chosen = rng.permutation(count)[:most]
     labels = class_numbers(labels, count)
-    return {key: values[chosen] for key, values in arrays.items()}, None if labels is None else labels[chosen], name
+    arrays = {key: values[chosen] for key, values in arrays.items()}
+    return arrays, None if labels is None else labels[chosen], name, False, count
 
 
 def _check_options(inputs, samples, scale, resize):

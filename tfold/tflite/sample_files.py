@@ -1,4 +1,10 @@
-"""Arrays from `.npz` and `.npy` files: as data, never as code, and no more of them than is asked for."""
+"""Arrays from `.npz` and `.npy` files: as data, never as code, and no more of them than is asked for.
+
+What a file says of itself is compared before memory is made: the header's shape and type with the bytes that there are,
+and these with the bytes that they were packed into. A megabyte that unpacks to a gigabyte holds no data.
+"""
+import math
+import zipfile
 from collections.abc import Mapping
 from contextlib import contextmanager
 
@@ -6,6 +12,9 @@ import numpy as np
 
 from tfold.errors import BadInputError, one_line
 from tfold.tflite.image_folder import SUFFIXES
+
+SMALL, PACKED = 2**28, 100  # bytes that may unpack from anything; above, what data compress to at most
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 @contextmanager
@@ -19,7 +28,8 @@ def open_arrays(path):
     is_one = path.suffix.lower() == ".npy"
     try:
         opened = np.load(path, mmap_mode="r" if is_one else None, allow_pickle=False)
-    except Exception as error:  # zipfile and NumPy raise many kinds for bytes that are not what they expect
+    # zipfile and NumPy raise many kinds for bytes that are not what they expect, Python's parser MemoryError too.
+    except Exception as error:
         raise BadInputError(_explained(path, error)) from error
     if is_one:
         yield opened
@@ -37,18 +47,55 @@ class Archive(Mapping):
     def __getitem__(self, key):
         if key not in self.opened.files:
             raise KeyError(key)
+        self._check(key)
         try:
             array = self.opened[key]
         except MemoryError:
             raise
         except Exception as error:  # as above: zlib's, zipfile's, NumPy's
             raise BadInputError(_explained(f"{self.path} ({key})", error)) from error
-        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is none
-            raise BadInputError(
-                f"A .npz file is a zip archive of NumPy arrays. Received: {self.path}, in which {key} is something "
-                "else. Save it with numpy.savez."
-            )
         return array
+
+    def _foreign(self, key):
+        return (f"A .npz file is a zip archive of NumPy arrays. Received: {self.path}, in which {key} is something "
+                "else. Save it with numpy.savez.")
+
+    def _check(self, key):
+        """Raise `BadInputError` for a member that cannot be read, or whose header says something else than it holds."""
+        archive = self.opened.zip
+        member = archive.getinfo(f"{key}.npy" if f"{key}.npy" in archive.namelist() else key)
+        where = f"{self.path} ({key})"
+        if member.flag_bits & 1:
+            raise BadInputError(
+                f"Representative data can be read by everybody. Received: {where}, which is encrypted. Unpack it with "
+                "its password, and save it with numpy.savez.")
+        if member.compress_type not in METHODS:
+            raise BadInputError(
+                f"A .npz file is packed as numpy.savez and numpy.savez_compressed pack it. Received: {where}, packed "
+                f"by method {member.compress_type}. Save it again.")
+        try:
+            with archive.open(member) as file:
+                is_array = file.read(6) == b"\x93NUMPY"
+            if not is_array:  # NumPy would give its bytes
+                raise BadInputError(self._foreign(key))
+            with archive.open(member) as file:
+                magic = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if magic == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+                held = member.file_size - file.tell()
+        except BadInputError:
+            raise
+        except Exception as error:  # MemoryError among them: Python's parser raises it for what is nested too deep
+            raise BadInputError(_explained(where, error)) from error
+        declared = math.prod(shape) * dtype.itemsize
+        if not dtype.hasobject and declared != held:
+            raise BadInputError(_explained(where, f"{shape} of {dtype} are {declared:,} bytes, and there are {held:,}"))
+        packed = min(member.compress_size, self.path.stat().st_size)  # a directory can say anything
+        if member.file_size > max(SMALL, PACKED * packed):
+            raise BadInputError(
+                f"Representative data are real inputs, which can be packed to a {PACKED}th at best. Received: {where}, "
+                f"{packed:,} bytes that unpack to {member.file_size:,}. Save what is needed of it without "
+                "compression: numpy.savez.")
 
     def __iter__(self):
         return iter(self.opened.files)

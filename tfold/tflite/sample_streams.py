@@ -105,11 +105,11 @@ def _labels_beside(found, key, arrays):
 
 
 def gather(source, inputs, most, rng, name):
-    """Samples of what comes in batches: (arrays by input, labels or None), until there are `most`.
+    """Samples of what comes in batches: (arrays by input, labels or None, whether that is all), until there are `most`.
 
     What has a length gives its batches in random order, everything else in its own.
     """
-    parts, labels, count = [], [], 0
+    parts, labels, count, ended = [], [], 0, True
     for element in _elements(source, rng, name):
         arrays, beside, _ = arrays_of(element, inputs, name)
         size = same_count(arrays, name)
@@ -119,6 +119,7 @@ def gather(source, inputs, most, rng, name):
         labels.append(None if numbers is None else numbers[: most - count])
         count += size
         if count >= most:
+            ended = False  # or perhaps: another look would read on
             break
     if not parts:
         raise BadInputError(
@@ -127,18 +128,22 @@ def gather(source, inputs, most, rng, name):
     joined = {each.name: np.concatenate([part[each.name] for part in parts]) for each in inputs}
     for each in inputs:
         check_finite(joined[each.name], each, f"{name}, in the order it was read,")
-    return joined, None if any(part is None for part in labels) else np.concatenate(labels)
+    return joined, None if any(part is None for part in labels) else np.concatenate(labels), ended
+
+
+def has_length(source):
+    """Whether batches can be asked for by number."""
+    return hasattr(source, "__getitem__") and hasattr(source, "__len__")
 
 
 def _elements(source, rng, name):
-    has_length = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-    if isinstance(source, (str, bytes)) or not (has_length or isinstance(source, Iterable)):
+    if isinstance(source, (str, bytes)) or not (has_length(source) or isinstance(source, Iterable)):
         raise BadInputError(
             "Representative data are a .npz or .npy file, a folder of images, arrays, a dataset, or a callable that "
             f"gives batches. Received: {name}{' that gives None' if source is None else ''}. Pass one of these."
         )
     try:
-        if has_length:
+        if has_length(source):
             for i in rng.permutation(len(source)):
                 yield source[int(i)]
         else:

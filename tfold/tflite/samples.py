@@ -26,6 +26,7 @@ class Samples:
         labels: class numbers `(count,)`, or None.
         source: where they come from, as messages say it.
         warnings: sentences about what looks odd.
+        available: how many samples there are where these come from; None where it does not say.
 
     Example:
 
@@ -36,10 +37,17 @@ class Samples:
     labels: np.ndarray | None
     source: str
     warnings: tuple = ()
+    available: int | None = None
 
     @property
     def count(self):
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def counted(self):
+        """How many in words: "200 of 1,797 samples"."""
+        of = f" of {self.available:,}" if self.available and self.available > self.count else ""
+        return f"{self.count:,}{of} sample{'s' * (self.count != 1)}"
 
     def __len__(self):
         return self.count

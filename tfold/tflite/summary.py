@@ -22,6 +22,7 @@ _KERNEL_AT = dict.fromkeys(  # which input it is
     ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "CONV_3D", "BATCH_MATMUL",
      "EMBEDDING_LOOKUP"), 1)
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+_MOVES = ("RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SQUEEZE", "EXPAND_DIMS")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def quantization(contents: Contents) -> Quantization:
         halves = any(tensor.dtype == "float16" for tensor in main.tensors if tensor.is_constant)
         form = "float16" if halves else "float32"
     float_kernels = [op for op, kernel in kernels if not kernel.is_quantized] if quantized else []
-    float_ops = [op for op, tensor in between if tensor.is_float and op.kind not in _CONVERSIONS] if integers else []
+    float_ops = [op for op, tensor in between if tensor.is_float and op.kind not in _CONVERSIONS
+                 and not _casts_input(main, op, producers)] if integers else []
     return Quantization(
         format=form,
         kernels=dict(Counter(kernel.dtype for _, kernel in kernels).most_common()),
@@ -103,6 +105,17 @@ def quantization(contents: Contents) -> Quantization:
         float_kernels=tuple((op, main.name_of(op)) for op in float_kernels),
         float_ops=tuple((op, main.name_of(op)) for op in dict.fromkeys(float_ops)),
     )
+
+
+def _casts_input(subgraph: Subgraph, op: Op, producers: dict[int, Op]) -> bool:
+    """Whether an op makes floats of an input of whole numbers, as a QUANTIZE behind it makes steps of them."""
+    while op is not None and op.kind in ("CAST", *_MOVES) and op.inputs:
+        if op.inputs[0] in subgraph.inputs:
+            return not subgraph.tensors[op.inputs[0]].is_float
+        op = producers.get(op.inputs[0])
+        if op is not None and op.kind not in _MOVES:
+            return False
+    return False
 
 
 def _kernel(subgraph: Subgraph, op: Op, producers: dict[int, Op]) -> Tensor | None:

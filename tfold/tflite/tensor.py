@@ -83,6 +83,9 @@ class Tensor:
             raise BadInputError(f"Numbers with one scale, or one a channel, can be dequantised. Received: tensor "
                                 f"{self.name!r}, in blocks of {self.block_size}. Compare its outputs instead.")
         scales, zeros = np.array(self.scales, np.float64), np.array(self.zero_points or (0,), np.float64)
+        if not self.is_per_channel and zeros.size != 1:
+            raise BadInputError(f"A zero point for each scale. Received: tensor {self.name!r} with 1 scale and "
+                                f"{zeros.size} zero points. Export the file again.")
         if self.is_per_channel:
             sizes = [1] * stored.ndim
             if self.quantized_axis not in range(stored.ndim) or stored.shape[self.quantized_axis] != scales.size \

@@ -8,7 +8,11 @@ The converter fuses, renames and reorders, but it keeps the scopes of what it fu
 A number is not mistaken for another layer's, as a name may be: "relu_1" is the second call of "relu", and a layer too.
 """
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
+
+import keras
 
 from tfold.graph.build import build_with_tensors
 from tfold.graph.execute import built_calls, execute
@@ -17,6 +21,8 @@ from tfold.graph.ir import Ref
 from tfold.graph.scopes import rename_for_scopes, scope_names
 from tfold.sampling import model_input
 
+# Ops that put numbers elsewhere, whatever type they have.
+_MOVES = ("Identity", "Reshape", "Transpose", "StridedSlice", "Slice", "ExpandDims", "Squeeze", "StopGradient")
 _SCOPE = re.compile(r"tfold\.(\d+)/")
 
 
@@ -30,6 +36,7 @@ class Trace:
         layers: for each scope, the name of its layer.
         inputs, outputs: what Keras calls them, in the function's order.
         output_layers: for each output, the number of the scope that makes it; None where an output is an input.
+        as_floats: numbers of the inputs that the function takes as float32 in place of the model's whole numbers.
     """
 
     function: object
@@ -38,6 +45,18 @@ class Trace:
     inputs: tuple
     outputs: tuple
     output_layers: tuple
+    as_floats: tuple = ()
+
+    @cached_property
+    def input_types(self):
+        """The types that the model takes, in the function's order."""
+        return tuple(keras.backend.standardize_dtype(tensor.dtype)
+                     for tensor in family_of(self.model).flatten(model_input(self.model)))
+
+    @cached_property
+    def definition(self):
+        """The function's ops as TensorFlow writes them down, without the values of its variables."""
+        return self.function.graph.as_graph_def()
 
     def layers_in(self, name):
         """Names of the layers whose scopes are in a tensor's name, in the order of the network.
@@ -48,12 +67,14 @@ class Trace:
         return [self.layers[number] for number in sorted({int(found) for found in _SCOPE.findall(name)})]
 
 
-def trace(graph, dtype=None):
+def trace(graph, dtype=None, as_floats=()):
     """Build a graph and trace it.
 
     Args:
         graph: a `Graph` whose inputs have fixed shapes.
         dtype: a floating-point type for all layers, or None.
+        as_floats: numbers of the inputs that the function takes as float32, whatever the model takes; see
+            `read_as_floats`.
     """
     import tensorflow as tf
 
@@ -61,13 +82,14 @@ def trace(graph, dtype=None):
     family = family_of(built.model)
     calls, layers, makers = [], [], {}
     for number, (reads, makes, function) in enumerate(built_calls(graph, built)):
-        calls.append((reads, makes, _scoped(tf, number, function)))
         layers.append(built.layer_names[makes[0].node])
+        calls.append((reads, makes, _scoped(tf, number, function, layers[-1])))
         makers.update({ref: number for ref in makes})
     inputs, outputs = input_names(built.model), output_names(built.model)
     given = family.flatten(built.model.input)
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-             for tensor, name in zip(given, scope_names(tensor.name for tensor in given), strict=True)]
+    names = scope_names(tensor.name for tensor in given)
+    specs = [tf.TensorSpec(tensor.shape, "float32" if number in as_floats else tensor.dtype, name=name)
+             for number, (tensor, name) in enumerate(zip(given, names, strict=True))]
     rename_for_scopes(built.model)
 
     @tf.function(input_signature=specs, autograph=False)
@@ -77,22 +99,78 @@ def trace(graph, dtype=None):
 
     return Trace(
         network.get_concrete_function(), built.model, tuple(layers),
-        inputs, outputs,
-        tuple(makers.get(ref) for ref in graph.outputs),
+        inputs, outputs, tuple(makers.get(ref) for ref in graph.outputs), tuple(as_floats),
     )
 
 
-def _scoped(tf, number, function):
+def trace_floats(graph, dtype, traced, wanted):
+    """As `trace`, where some inputs can be float32 from the start; else the `Trace` that there is.
+
+    Args:
+        graph, dtype: what `traced` was made of.
+        traced: the `Trace`.
+        wanted: function from an input's type in the model to whether it is to be float32.
+    """
+    numbers = tuple(number for number in read_as_floats(traced)
+                    if wanted(traced.function.inputs[number].dtype.name))
+    if not numbers:
+        return traced
+    other = trace(graph, dtype, numbers)
+    # A layer may do something else with floats than with whole numbers: resize without rounding, say.
+    return other if _computes(other) == _computes(traced) else traced
+
+
+def _computes(traced):
+    """How often each op is in a trace, casts apart."""
+    return Counter(op.type for op in traced.function.graph.get_operations() if op.type != "Cast")
+
+
+def read_as_floats(traced):
+    """Numbers of the inputs of another type that the network makes floats of before it does anything else with them.
+
+    Such an input can be float32 at once: pixels, and whatever else is cast and scaled. Token numbers cannot, nor what
+    is added up or compared in integers.
+
+    Args:
+        traced: the `Trace`.
+    """
+    readers = {}
+    for op in traced.function.graph.get_operations():
+        for tensor in op.inputs:
+            readers.setdefault(tensor.name, []).append(op)
+
+    def is_cast(tensor):
+        found = readers.get(tensor.name, ())
+        return bool(found) and all(
+            op.outputs[0].dtype == "float32" if op.type == "Cast"
+            else op.type in _MOVES and op.inputs[0].name == tensor.name and all(map(is_cast, op.outputs))
+            for op in found)
+
+    return tuple(number for number, tensor in enumerate(traced.function.inputs[: len(traced.inputs)])
+                 if tensor.dtype != "float32" and tensor.dtype not in ("string", "resource") and is_cast(tensor))
+
+
+def _scoped(tf, number, function, layer):
     def call(tensors):
         with tf.name_scope(f"tfold.{number}"):
-            return function(tensors)
+            try:
+                return function(tensors)
+            except Exception as error:
+                error.layer = layer  # whoever explains the error can say where it came from
+                raise
 
     return call
 
 
 def input_names(model):
     """What Keras calls a model's inputs, in the order of its tensors."""
-    return tuple(tensor.name for tensor in family_of(model).flatten(model_input(model)))
+    return tuple(map(_input_name, family_of(model).flatten(model_input(model))))
+
+
+def _input_name(tensor):
+    """A tensor's own name, or, where Keras 3 has numbered it, that of its layer, which a saved model keeps."""
+    layer = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    return layer.name if layer is not None and tensor.name.startswith("keras_tensor") else tensor.name
 
 
 def output_names(model):
