@@ -171,3 +171,10 @@ def _is_alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+@pytest.fixture
+def tfmot_is_there():
+    """Skip where TFMOT is not installed. Its import would change which Keras this process has as `tf.keras`."""
+    if importlib.util.find_spec("tensorflow_model_optimization") is None:
+        pytest.skip("tensorflow-model-optimization is not installed")

@@ -51,6 +51,20 @@ class Dice(keras.layers.Layer):
         return x + keras.random.normal(keras.ops.shape(x))
 
 
+class Drifting(keras.layers.Layer):
+    """No copy of it computes the same: a fault that a fold must notice."""
+
+    made = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Drifting.made += 1
+        self.offset = float(Drifting.made)
+
+    def call(self, x):
+        return x + self.offset
+
+
 class Flexible(keras.layers.Layer):
     def call(self, x):
         import tensorflow as tf
@@ -140,6 +154,8 @@ def main(folder):
     x = keras.Input((4,))
     flexible = my_layers.Flexible(name="special")(layers.Dense(4, name="dense")(x))
     keras.Model(x, flexible, name="flexible").save(folder / "flexible.keras")
+    drifting = my_layers.Drifting(name="drifting")(layers.BatchNormalization()(layers.Dense(4)(x)))
+    keras.Model(x, drifting, name="drifting").save(folder / "drifting.keras")
     subclassed = my_layers.Whole(name="whole")
     subclassed(np.ones((1, 3)))
     subclassed.save(folder / "subclassed.keras")

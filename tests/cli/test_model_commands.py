@@ -86,6 +86,12 @@ def test_alpha_trained_models_load_and_the_threshold_decides(here, files, tmp_pa
     ended.refused("without α-activations", "tfold.fold")
 
 
+def test_rounding_is_told_and_is_no_parity_failure(here, files, tmp_path):
+    ended = here("fold", files / "chaotic.keras", "-o", tmp_path / "f.keras", "--json")
+    found = ended.document["report"]["verification"]
+    assert ended.code == 0 and found["worst"]["relative"] < 1e-5 < found["rounding"]
+
+
 def test_fold_without_verification_says_nothing_of_one(here, files, tmp_path):
     ended = here("fold", files / "chaotic.keras", "-o", tmp_path / "f.keras", "--no-verify", "--json")
     assert ended.code == 0 and ended.document["report"]["verification"] is None
@@ -103,8 +109,9 @@ def test_legacy_h5_files_fold_too(here, files, name):
     assert here("fold", files / name, "--dry-run", "--json").document["report"]["after"]["batch_norms"] == 0
 
 
-def test_parity_failures_have_exit_code_3_and_leave_nothing(here, files, tmp_path, unchanged):
-    fold = here("fold", files / "chaotic.keras", "-o", tmp_path / "f.keras")
+def test_parity_failures_have_exit_code_3_and_leave_nothing(here, files, tmp_path, unchanged, monkeypatch):
+    monkeypatch.syspath_prepend(files)
+    fold = here("fold", files / "drifting.keras", "-o", tmp_path / "f.keras", "--custom-objects", "my_layers")
     fold.refused("must not change what the network computes", code=3)
     export = here("export", files / "chaotic.keras", "-o", tmp_path / "f.tflite", "--json")
     assert export.code == export.document["exit_code"] == 3 and export.document["kind"] == "error"

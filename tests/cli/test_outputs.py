@@ -36,7 +36,7 @@ def test_an_existing_output_needs_force(run, files, tmp_path, command, suffix):
 def test_an_existing_output_survives_a_run_that_fails(run, files, tmp_path, command, suffix):
     output = tmp_path / f"out{suffix}"
     output.write_text("precious")
-    for name in ("text.keras", "nan.keras", "chaotic.keras"):
+    for name in ("text.keras", "nan.keras", *(["chaotic.keras"] if command == "export" else [])):
         assert run(command, files / name, "-o", output, "--force").code in (1, 3)
         assert output.read_text() == "precious"
         assert [path.name for path in tmp_path.iterdir()] == [output.name]
@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_nothing(process, files, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
     ended = process("fold", files / "small.keras", "-o", output, "--force", preexec_fn=small_files_only)
-    ended.refused("File too large", "Make room")
+    ended.refused("larger than files may be here", "Make room")
     assert output.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 

@@ -146,8 +146,7 @@ def test_masks_pass_on(randomize):
     np.testing.assert_allclose(result.model(inputs), model(inputs), atol=1e-5)
 
 
-def test_quantization_aware_training_and_alphas_of_what_is_wrapped():
-    pytest.importorskip("tensorflow_model_optimization")
+def test_quantization_aware_training_and_alphas_of_what_is_wrapped(tfmot_is_there):
     L = keras.layers
     x = keras.Input((3, 8, 8, 3))
     y = chain(L.TimeDistributed(L.Conv2D(4, 3, activation="relu")), L.TimeDistributed(L.BatchNormalization()),

@@ -189,9 +189,8 @@ def test_a_layer_of_the_users(tmp_path, monkeypatch, shaken):
     np.testing.assert_allclose(np.asarray(found(sample)), 2 * np.asarray(model.layers[0](sample)), rtol=1e-6)
 
 
-def test_pruned_networks_are_stripped(tmp_path):
+def test_pruned_networks_are_stripped(tmp_path, tfmot_is_there):
     """TFMOT sets a switch for the whole process, so that it is imported in one of its own."""
-    pytest.importorskip("tensorflow_model_optimization")
     script = """
 import sys
 import keras, numpy as np

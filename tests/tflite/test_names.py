@@ -36,8 +36,7 @@ def test_every_step_takes_every_name(kind, randomize, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["spaces", "unicode"])
-def test_quantize_aware_writes_an_underscore_where_tensorflow_takes_no_other(kind, randomize):
-    pytest.importorskip("tensorflow_model_optimization")
+def test_quantize_aware_writes_an_underscore_where_tensorflow_takes_no_other(kind, randomize, tfmot_is_there):
     model = tfold.fold(randomize(network(NAMES[kind].format))).model
     aware = tfold.quantize_aware(model)
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")

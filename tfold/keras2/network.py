@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import keras
 
+from tfold.errors import BadInputError
 from tfold.keras2 import functions
 from tfold.keras2.errors import Untranslatable
 from tfold.keras2.layers import make_layer, plain_name
@@ -49,12 +50,13 @@ def make_network(config, objects=()):
 
     Raises:
         Untranslatable: Keras 3 does not have what the network consists of; says what.
+        BadInputError: the configuration contradicts itself.
     """
     try:
         made = _make(config, dict(objects))
-    except Untranslatable:
+    except (Untranslatable, BadInputError):  # the second is a ValueError too
         raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise Untranslatable(f"a configuration that does not describe a network "
                              f"({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
     return made.part.layer, made.part
@@ -180,7 +182,9 @@ class _Graph:
                 else:
                     self._call(name, node)
             if len(left) == len(self.waiting):
-                raise Untranslatable(f"a network whose layers wait for one another ({left[0][0]!r})")
+                raise BadInputError(
+                    "The layers of a model file read tensors that others of its layers make. Received: the layer "
+                    f"{left[0][0]!r}, which reads one that is never made. Save the model again.")
             self.waiting = left
 
     def tensor(self, reference):

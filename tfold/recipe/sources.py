@@ -76,7 +76,7 @@ def read_folder(folder, size, resize, least=None):
     train, test = least or (None, None)
 
     def read(part, most):
-        images, labels = read_images(
+        images, labels, _ = read_images(
             part, [Input("image", tuple(size), "uint8")], most, np.random.default_rng(SEED), resize, (None, True))
         if labels is None:
             raise BadInputError(
