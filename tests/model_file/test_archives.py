@@ -113,3 +113,19 @@ def test_weights_without_a_network(legacy):
     path = legacy(lambda file, config: None)
     bare(path)
     refused(path, "weights alone", "load_weights")
+
+
+def test_a_text_that_claims_to_be_longer_than_its_file(tmp_path):
+    """HDF5 makes memory for it before it looks whether it is there."""
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "x" * 5000
+    whole = path.read_bytes()
+    place = whole.index(b"GCOL\x01\0\0\0")
+    for offset in (8, 24):  # of the collection, of the text in it
+        path.write_bytes(whole[: place + offset] + struct.pack("<Q", 2**35) + whole[place + offset + 8 :])
+        refused(path, "longer than its place")
+    reference = whole.index(place.to_bytes(8, "little")) - 4
+    assert whole[reference : reference + 4] == struct.pack("<I", 5000)
+    path.write_bytes(whole[:reference] + struct.pack("<I", 2**31) + whole[reference + 4 :])
+    refused(path, "longer than its place")
