@@ -1,11 +1,11 @@
 """Read an HDF5 file whose sender is not known: it names no other file, and is not far larger than it is."""
-import mmap
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tfold.errors import BadInputError, one_line
 from tfold.model_file.zip_archive import MOST_PER_PACKED_BYTE, UNSUSPICIOUS_BYTES
 
-_HEAP = b"GCOL\x01\0\0\0"  # how a collection of texts begins
+MOST_FOR_TEXTS = 512 * 2**20  # bytes
 # What h5py and NumPy raise for bytes that are not what they expect.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, ArithmeticError, EOFError,
           SystemError)
@@ -29,66 +29,59 @@ def opened(path, source=None, bytes_at_hand=None):
     """
     import h5py
 
-    _check_heaps(path, source)
-    try:
-        with h5py.File(path if source is None else source, "r") as file:
-            _check_objects(path, file, path.stat().st_size if bytes_at_hand is None else bytes_at_hand)
+    size = path.stat().st_size if bytes_at_hand is None else bytes_at_hand
+    with ExitStack() as stack:
+        try:
+            with _bounded_memory(size):
+                file = stack.enter_context(h5py.File(path if source is None else source, "r"))
+                _check_objects(path, file, size)
+        except BadInputError:
+            raise
+        except (*DAMAGE, MemoryError) as error:
+            raise _damaged(path, error) from error
+        try:
             yield file
-    except BadInputError:
-        raise
-    except DAMAGE as error:
-        raise BadInputError(
-            f"A model's weights must be whole. Received: {path}, in which they are cut short or damaged "
-            f"({one_line(error)[:-1]}). Copy or save it again."
-        ) from error
+        except BadInputError:
+            raise
+        except DAMAGE as error:
+            raise _damaged(path, error) from error
 
 
-def _check_heaps(path, source):
-    """Raise where a text in the file claims to be longer than its place: HDF5 makes the memory before it looks."""
-    if source is None:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            is_whole = _heaps_are_whole(content)
-    else:
-        is_whole = _heaps_are_whole(source.getvalue())
-    if not is_whole:
-        raise BadInputError(
-            f"A model's weights must be whole. Received: {path}, in which they are cut short or damaged (a text that "
-            "is longer than its place). Copy or save it again.")
+def _damaged(path, error):
+    return BadInputError(
+        f"A model's weights must be whole. Received: {path}, in which they are cut short or damaged "
+        f"({one_line(error)[:-1] or type(error).__name__}). Copy or save it again.")
 
 
-def _heaps_are_whole(content):
-    """Whether each collection of texts ends within the file, each text within it, and no reference beyond the file.
+@contextmanager
+def _bounded_memory(size):
+    """Let this process grow by twice the file and `MOST_FOR_TEXTS` at most, where the system can be told so.
 
-    Source: HDF5 File Format Specification, sections III.E and IV.A.2.d (variable-length data).
+    HDF5 makes room for a text as long as a damaged file says that it is, before it looks whether the text is there.
     """
-    start = content.find(_HEAP)
-    while start >= 0:
-        place, end = start + 16, start + _number(content, start + 8, 8)
-        if end > len(content):
-            return False
-        while place + 16 <= end and _number(content, place, 2):  # object 0 is what is free
-            place += 16 + -(-_number(content, place + 8, 8) // 8) * 8
-        if place > end:
-            return False
-        # A reference is the length, the collection's address and the text's number in it. What was deleted leaves some
-        # to texts that are not there any more, so that they are compared with the file alone.
-        address = start.to_bytes(8, "little")
-        reference = content.find(address)
-        while reference >= 4:
-            if _number(content, reference - 4, 4) > len(content):
-                return False
-            reference = content.find(address, reference + 8)
-        start = content.find(_HEAP, start + 16)
-    return True
+    try:
+        import resource
 
-
-def _number(content, place, size):
-    return int.from_bytes(content[place : place + size], "little")
+        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):  # not Linux
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = now + 2 * size + MOST_FOR_TEXTS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _check_objects(path, file, size):
     import h5py
 
+    dict(file.attrs)
     others, sizes = [], []  # h5py does not bear an exception out of its visits
 
     def look_at_link(name, link):
@@ -101,6 +94,7 @@ def _check_objects(path, file, size):
             if found.is_virtual:
                 others.extend((name, source.file_name) for source in found.virtual_sources())
             sizes.append(found.size * found.dtype.itemsize if found.size else 0)
+        dict(found.attrs)  # whoever reads them later has no bounds
 
     # None of the two follows a link into another file, and each sees every object once.
     file.visititems_links(look_at_link)
