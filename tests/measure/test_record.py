@@ -103,6 +103,9 @@ def test_a_round_of_another_length_is_no_round(tmp_path):
     lambda lines: lines[1:], lambda lines: [*lines[:2], *lines[1:]], lambda lines: [lines[0], *lines[2:]],
     lambda lines: [*lines[:2], lines[2].replace('"runs": 2', '"runs": true')],
     lambda lines: [*lines[:2], lines[2].replace('"median"', '"mode"')],
+    lambda lines: [*lines[:2], lines[2].replace('"round": 1, ', "")],
+    lambda lines: [*lines[:2], lines[2].replace('"value_ms": ', '"value_ms": ' + 300 * "9")],
+    lambda lines: [*lines[:2], lines[2][:-1] + ', "deep": ' + 5000 * "[" + 5000 * "]" + "}"],
 ])
 def test_a_record_that_somebody_has_edited_is_not_believed(tmp_path, change):
     path = tmp_path / "blocks.jsonl"

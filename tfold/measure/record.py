@@ -12,7 +12,6 @@ measured in.
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections import Counter
@@ -189,6 +188,9 @@ def _rounds(lines: list[dict], subjects: int) -> Rounds:
     return rounds
 
 
+_LONGEST_MS = 1e12  # 30 years; a whole number may have any length, and be no float
+
+
 def _checked(line: dict) -> dict:
     kind = line["kind"]
     if not isinstance(line["key"], dict) or kind not in ("plan", "round", "discarded"):
@@ -196,9 +198,11 @@ def _checked(line: dict) -> dict:
     if kind == "plan" and line["version"] != VERSION:
         raise ValueError
     if kind == "round":
+        if type(line["round"]) is not int:
+            raise ValueError
         for block in map(Block.from_json, line["blocks"]):
             numbers = (block.value_ms, block.runs, *block.samples_ms)
-            if not all(type(number) in (int, float) and 0 <= number < math.inf for number in numbers) \
+            if not all(type(number) in (int, float) and 0 <= number < _LONGEST_MS for number in numbers) \
                     or block.value_ms == 0 or block.statistic not in (MEDIAN, MEAN):
                 raise ValueError
     if kind == "discarded" and (type(line["blocks"]) is not int or not isinstance(line["reason"], str)):
