@@ -1,5 +1,7 @@
 """Archives that are damaged, encrypted, or made to fill the memory: a sentence at once."""
+import os
 import resource
+import signal
 import struct
 import zipfile
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfold.errors import BadInputError
+from tfold.model_file import hdf5
 from tfold.model_file.read import read
 
 
@@ -127,7 +130,14 @@ def test_a_text_that_claims_to_be_longer_than_its_file(tmp_path):
     reference = whole.index(struct.pack("<IQ", 5000, whole.index(b"GCOL\x01\0\0\0")))
     path.write_bytes(whole[:reference] + struct.pack("<I", 2**32 - 1) + whole[reference + 4 :])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    limit = resource.getrlimit(resource.RLIMIT_AS)
     refused(path, "cut short or damaged")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # in KiB
-    assert resource.getrlimit(resource.RLIMIT_AS) == limit
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_file_on_which_hdf5_crashes(tmp_path, monkeypatch):
+    """Some damaged texts end the process that reads them; here the look at the file does."""
+    path = tmp_path / "m.h5"
+    h5py.File(path, "w").attrs["model_config"] = "{}"
+    monkeypatch.setattr(hdf5, "_check_objects", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
+    refused(path, "HDF5 fails on them")
