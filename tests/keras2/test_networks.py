@@ -160,6 +160,24 @@ def test_kernels_of_another_order_are_refused(attributes, words, tmp_path):
         loading.load_model(tmp_path / "m.h5")
 
 
+@pytest.mark.parametrize("reference, words", [
+    (["dense", 10**30, 0, {}], "never made"), (["dense_1", 0, 0, {}], "never made"),
+    (["dense", float("nan"), 0, {}], "no tensor"), (["dense", "../x", 0, {}], "no tensor"),
+    (["none", 0, 0, {}], "no tensor"),
+])
+def test_calls_that_can_never_be_made(reference, words, tmp_path):
+    """tf_keras would try for ever."""
+    inputs = L.Input((4,), name="i")
+    model = tf_keras.Model(inputs, L.Dense(2, name="dense_1")(L.Dense(3, name="dense")(inputs)))
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][-1]["inbound_nodes"] = [[reference]]
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(BadInputError, match=words):
+        loading.load_model(tmp_path / "m.h5")
+
+
 @pytest.mark.parametrize("change, words", [
     (lambda group: group["dense"].attrs.create("weight_names", np.array([b"dense/kernel:0"])), "1 arrays for the 2"),
     (lambda group: group["dense/dense"].__delitem__("kernel:0"), "cut short or damaged"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfold.errors import BadInputError, one_line
 from tfold.graph.family import KERAS, family_named
+from tfold.keras2.calls import check_calls
 from tfold.keras2.errors import Untranslatable
 from tfold.keras2.network import make_network
 from tfold.keras2.weights import load_archive, load_hdf5
@@ -44,6 +45,7 @@ def load(file, objects=(), allow_unsafe=False):
         raise BadInputError(
             f"A model file is read as Keras 2 on TensorFlow wrote it. Received: {file.path}, written by {what}, which "
             "stored kernels differently. Load it there, and save it from Keras on TensorFlow.")
+    check_calls(file.config)
     objects = dict(objects)
     has_tf_keras = find_spec("tf_keras") is not None
     try:
@@ -86,6 +88,7 @@ def with_tf_keras(file, objects=(), allow_unsafe=False, compiled=False):
         file, objects, allow_unsafe: as of `load`.
         compiled: compile the network as it was compiled when it was saved.
     """
+    check_calls(file.config)
     tf_keras = family_named("tf_keras").keras
     with ExitStack() as scopes:
         scopes.enter_context(tf_keras.utils.custom_object_scope(dict(objects)))

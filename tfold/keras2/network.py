@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import keras
 
-from tfold.errors import BadInputError
 from tfold.keras2 import functions
+from tfold.keras2.calls import CONSTANT, MODELS, first_call, is_reference, references
 from tfold.keras2.errors import Untranslatable
 from tfold.keras2.layers import make_layer, plain_name
 
-MODELS = {"Model", "Functional", "Sequential"}
 PRUNED = "PruneLowMagnitude"
 
 
@@ -50,11 +49,10 @@ def make_network(config, objects=()):
 
     Raises:
         Untranslatable: Keras 3 does not have what the network consists of; says what.
-        BadInputError: the configuration contradicts itself.
     """
     try:
         made = _make(config, dict(objects))
-    except (Untranslatable, BadInputError):  # the second is a ValueError too
+    except Untranslatable:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise Untranslatable(f"a configuration that does not describe a network "
@@ -165,26 +163,23 @@ class _Graph:
                 made.part.name = name
                 self.made[name] = made.call
                 self.parts.append(made.part)
-            # The call that built a network inside this one counts as its first, and is not in the list.
-            self.first[name] = int(bool(kind in MODELS))
+            self.first[name] = first_call(kind)
             self.outputs[name] = []
             self.waiting += [(name, node) for node in layer["inbound_nodes"]]
 
     def run(self):
-        """Make all calls, each when what it reads is there."""
+        """Make all calls, each when what it reads is there; `check_calls` has seen that none waits for ever."""
         while self.waiting:
-            left, stuck = [], {}
+            left, stuck = [], set()
             for name, node in self.waiting:
                 # The calls of a layer are counted in their order.
                 if name in stuck or not self._is_ready(node):
                     left.append((name, node))
-                    stuck[name] = True
+                    stuck.add(name)
                 else:
                     self._call(name, node)
             if len(left) == len(self.waiting):
-                raise BadInputError(
-                    "The layers of a model file read tensors that others of its layers make. Received: the layer "
-                    f"{left[0][0]!r}, which reads one that is never made. Save the model again.")
+                raise Untranslatable(f"a network whose layers wait for one another ({left[0][0]!r})")
             self.waiting = left
 
     def tensor(self, reference):
@@ -202,19 +197,10 @@ class _Graph:
         return [self.structure(inner) for inner in value]
 
     def _is_reference(self, value):
-        return (isinstance(value, (list, tuple)) and len(value) in (3, 4) and isinstance(value[0], str)
-                and value[0] in self.outputs and all(type(each) is int for each in value[1:3]))
-
-    def _references(self, value):
-        if self._is_reference(value):
-            yield value[:3]
-            yield from self._references(value[3] if len(value) == 4 else [])
-        elif isinstance(value, (list, dict)):
-            for inner in value.values() if isinstance(value, dict) else value:
-                yield from self._references(inner)
+        return is_reference(value, self.outputs)
 
     def _is_ready(self, node):
-        for name, call, _ in self._references(node):
+        for name, call, _ in references(node, self.outputs):
             if max(0, call - self.first[name]) >= len(self.outputs[name]):
                 return False
         return True
@@ -236,7 +222,7 @@ class _Graph:
     def _argument(self, reference):
         settings = reference[3] if len(reference) == 4 and isinstance(reference[3], dict) else {}
         settings = {key: self._filled(value) for key, value in settings.items()}
-        if reference[0] == "_CONSTANT_VALUE":
+        if reference[0] == CONSTANT:
             return reference[2], settings
         return self.tensor(reference), settings
 

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from tfold.errors import BadInputError
+from tfold.keras2.calls import MODELS
 from tfold.keras2.errors import Untranslatable
-from tfold.keras2.network import MODELS, PRUNED
+from tfold.keras2.network import PRUNED
 
 
 def load_hdf5(path, file, part):
