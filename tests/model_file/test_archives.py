@@ -141,3 +141,12 @@ def test_a_file_on_which_hdf5_crashes(tmp_path, monkeypatch):
     h5py.File(path, "w").attrs["model_config"] = "{}"
     monkeypatch.setattr(hdf5, "_check_objects", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
     refused(path, "HDF5 fails on them")
+
+
+@pytest.mark.parametrize("units", [2**31, 10**400, 1e300])
+def test_more_units_than_the_file_can_hold_weights(archive, legacy, units):
+    def change(config):
+        next(each for each in config["config"]["layers"] if each["config"]["name"] == "d")["config"]["units"] = units
+
+    refused(archive(change), "units of layer 'd'")
+    refused(legacy(lambda file, config: change(config)), "units of layer 'd'")

@@ -54,7 +54,9 @@ def make_network(config, objects=()):
         made = _make(config, dict(objects))
     except Untranslatable:
         raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged setting makes Keras and TensorFlow raise many kinds
         raise Untranslatable(f"a configuration that does not describe a network "
                              f"({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
     return made.part.layer, made.part

@@ -6,6 +6,7 @@ from pathlib import Path
 from tfold import documents
 from tfold.errors import BadInputError, one_line
 from tfold.model_file import hdf5, zip_archive
+from tfold.model_file.zip_archive import MOST_PER_PACKED_BYTE
 
 LEGACY = (".h5", ".hdf5")
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
@@ -78,7 +79,9 @@ def read(path):
     """
     path = Path(path)
     _check_kind(path)
-    return _read_hdf5(path) if path.suffix in LEGACY else _read_archive(path)
+    found = _read_hdf5(path) if path.suffix in LEGACY else _read_archive(path)
+    _check_sizes(found)
+    return found
 
 
 def _read_archive(path):
@@ -122,6 +125,26 @@ def _read_hdf5(path):
     except ValueError:  # of use to whoever trains it further
         training = None
     return ModelFile(path, _config(path, config), said["keras_version"], said["backend"], training)
+
+
+def _check_sizes(file):
+    """Raise where a layer has more units than the file can hold weights: a loader would make them all."""
+    most = MOST_PER_PACKED_BYTE * file.path.stat().st_size
+    todo = [file.config]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, dict):
+            for key in _SIZES:
+                if isinstance(each.get(key), (int, float)) and each[key] > most:
+                    raise BadInputError(
+                        f"A layer has at most as many units as its file has weights. Received: {file.path}, in which "
+                        f"{key} of layer {each.get('name')!r} is {str(each[key])[:20]}. Save the model again.")
+            todo += each.values()
+        elif isinstance(each, list):
+            todo += each
+
+
+_SIZES = "units", "filters", "input_dim", "output_dim", "num_heads", "key_dim", "value_dim", "depth_multiplier"
 
 
 def _text(value):
