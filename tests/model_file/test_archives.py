@@ -150,3 +150,10 @@ def test_more_units_than_the_file_can_hold_weights(archive, legacy, units):
 
     refused(archive(change), "units of layer 'd'")
     refused(legacy(lambda file, config: change(config)), "units of layer 'd'")
+
+
+def test_without_a_child_the_look_is_taken_here(archive, weights_with, monkeypatch):
+    monkeypatch.setattr(hdf5, "_forked", lambda: None)
+    assert read(archive()).config["class_name"] == "Functional"
+    link = weights_with(lambda weights: weights.__setitem__("x", h5py.ExternalLink("other.h5", "/y")))
+    refused(archive(model__weights__h5=link), "reads no other file")

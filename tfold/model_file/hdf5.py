@@ -67,15 +67,15 @@ def _in_a_child(path, look, size):
         look: the function.
         size: of the file, in bytes.
     """
-    if not hasattr(os, "fork"):  # Windows
+    receiver, sender = os.pipe()
+    child = _forked()
+    if child is None:
+        os.close(receiver)
+        os.close(sender)
         said = _said(path, look)
         if said != _FINE:
             raise BadInputError(said)
         return
-    receiver, sender = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads, which the child does not need: it calls HDF5 alone
-        child = os.fork()
     if child == 0:
         with suppress(BaseException):
             os.close(receiver)
@@ -93,6 +93,16 @@ def _in_a_child(path, look, size):
         raise _damaged(path, "HDF5 fails on them")
     if said != _FINE:
         raise BadInputError(said)
+
+
+def _forked():
+    """What `os.fork` returns; None where the system has none, or no room for another process."""
+    if not hasattr(os, "fork"):  # Windows
+        return None
+    with warnings.catch_warnings(), suppress(OSError):
+        warnings.simplefilter("ignore")  # of threads, which the child does not need: it calls HDF5 alone
+        return os.fork()
+    return None
 
 
 _FINE = "fine"
