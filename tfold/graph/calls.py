@@ -6,7 +6,6 @@ What is connected to what comes from `model.get_config()`, where the arguments o
 Functional and Sequential models are opened up: their layers stand as if they were the outer model's, with paths such as
 "backbone/relu". A subclassed model or a wrapper inside the network is one call: what it computes cannot be read.
 """
-from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 import keras
@@ -17,9 +16,9 @@ from tfold.graph.call import Call, Calls, Tensor
 from tfold.graph.family import KERAS, family_of
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import by_position, changes_nothing, leaves, output_key, parsed, positions, with_slots
-from tfold.graph.read_layer import can_be_lifted
+from tfold.graph.read_layer import each_step
 from tfold.graph.step import FLOATS
-from tfold.graph.steps import at_one_step, lifted_shape, wrapped
+from tfold.graph.steps import at_one_step, lifted_shape
 
 is_graph_model = KERAS.is_graph_model
 
@@ -157,24 +156,11 @@ class _Reader:
                 shape = at_one_step(call.in_shapes[0], call.steps)
                 return self.sequential(call.op, reads, shape, f"{call.path}/", call.times)
             return self.functional(call.op, _config(call.op), reads, f"{call.path}/", call.times)
-        opened = self._each_step(call) if self.open_steps else None
+        opened = each_step(call, self.calls, self.apply) if self.open_steps else None
         if opened is not None:
             return opened
         self.calls.append(call)
         return [Tensor(call, i) for i in range(len(call.out_shapes))]
-
-    def _each_step(self, call):
-        """Append the calls of what is called at each step; None, and nothing appended, where that cannot be opened."""
-        inner = wrapped(replace(call, in_shapes=tuple(at_one_step(shape, call.steps) for shape in call.in_shapes)))
-        if inner is None:
-            return None
-        before = len(self.calls)
-        found = self.apply(replace(call, op=inner, reads=call.reads[:1], args=(Slot(0),), kwargs={},
-                                   in_shapes=call.in_shapes[:1], steps=call.steps + 1))
-        if all(map(can_be_lifted, self.calls[before:])):
-            return found
-        del self.calls[before:]
-        return None
 
 
 def _made(layer, shape, dtype):

@@ -7,7 +7,6 @@ where a nested model holds `x[..., 1:]`. Each layer lists its calls in `inbound_
 the tensors they made, and those are what connects them. A layer's calls in other models stand there too, so the model's
 own are those that its outputs are reached from.
 """
-from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from tfold.graph.call import Call, Calls, Tensor
@@ -16,8 +15,8 @@ from tfold.graph.family import family_named
 from tfold.graph.ir import Slot
 from tfold.graph.keras_config import changes_nothing, positions
 from tfold.graph.legacy_functions import function_layer
-from tfold.graph.read_layer import can_be_lifted
-from tfold.graph.steps import at_one_step, lifted_shape, wrapped
+from tfold.graph.read_layer import each_step
+from tfold.graph.steps import at_one_step, lifted_shape
 
 
 def read_calls(model, open_steps=False):
@@ -121,24 +120,11 @@ class _Reader:
         reads = self._inputs_of(call) if self.family.is_graph_model(call.op) else None
         if reads is not None:
             return self.read(call.op, reads, f"{call.path}/", call.times)
-        opened = self._each_step(call) if self.open_steps else None
+        opened = each_step(call, self.calls, self._apply) if self.open_steps else None
         if opened is not None:
             return opened
         self.calls.append(call)
         return [Tensor(call, i) for i in range(len(call.out_shapes))]
-
-    def _each_step(self, call):
-        """As of `calls`."""
-        inner = wrapped(replace(call, in_shapes=tuple(at_one_step(shape, call.steps) for shape in call.in_shapes)))
-        if inner is None:
-            return None
-        before = len(self.calls)
-        found = self._apply(replace(call, op=inner, reads=call.reads[:1], args=(Slot(0),), kwargs={},
-                                   in_shapes=call.in_shapes[:1], steps=call.steps + 1))
-        if all(map(can_be_lifted, self.calls[before:])):
-            return found
-        del self.calls[before:]
-        return None
 
     def _inputs_of(self, call):
         """What a nested model's inputs get; None where a call gives more than that, or in another form."""

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from tfold.graph import activations, read_activation, read_affine, read_legacy, read_linear, read_shape
 from tfold.graph.family import family_of, is_layer
+from tfold.graph.ir import Slot
 from tfold.graph.keras_config import changes_nothing, is_plain_call
 from tfold.graph.step import Step
-from tfold.graph.steps import at_one_step, lifted
+from tfold.graph.steps import at_one_step, lifted, wrapped
 
 READERS = read_linear.READERS | read_affine.READERS | read_activation.READERS | read_shape.READERS
 READERS_OF_CALLS = read_affine.READERS_OF_CALLS | read_shape.READERS_OF_CALLS
@@ -96,3 +97,23 @@ def _is_plain_layer(layer, call):
         and not getattr(layer, "lora_enabled", False)
         and not activations.may_have_weights(getattr(layer, "activation", None))
     )
+
+
+def each_step(call, calls, apply):
+    """Append the calls of what is called at each step; None, and nothing appended, where that cannot be opened.
+
+    Args:
+        call: the `Call` of a wrapper (`TimeDistributed`), or of anything else.
+        calls: the list that `apply` appends to.
+        apply: function from a call to the tensors that it makes.
+    """
+    inner = wrapped(replace(call, in_shapes=tuple(at_one_step(shape, call.steps) for shape in call.in_shapes)))
+    if inner is None:
+        return None
+    before = len(calls)
+    found = apply(replace(call, op=inner, reads=call.reads[:1], args=(Slot(0),), kwargs={},
+                          in_shapes=call.in_shapes[:1], steps=call.steps + 1))
+    if all(map(can_be_lifted, calls[before:])):
+        return found
+    del calls[before:]
+    return None

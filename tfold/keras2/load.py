@@ -97,8 +97,10 @@ def with_tf_keras(file, objects=(), allow_unsafe=False, compiled=False):
         if wrappers & (_WRAPPERS | {"PruneLowMagnitude"}):
             strip = _enter_tfmot(file, wrappers, scopes)
         try:
+            # What could not be read of how it was compiled, nobody has checked.
+            compiled = compiled and file.training is not None
             model = tf_keras.models.load_model(
-                file.path, compile=compiled and file.training is not None, **({} if file.is_hdf5 else {"safe_mode": not allow_unsafe}))
+                file.path, compile=compiled, **({} if file.is_hdf5 else {"safe_mode": not allow_unsafe}))
             for unwrapped in strip:
                 model = unwrapped(model)
         except MemoryError:
